@@ -1,0 +1,65 @@
+# Needs make, git and Python 3.11 or newer. Everything is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+BUILD := _build
+PAGES := $(BUILD)/book
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help book test lab reference publish bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+book: $(VENV)/book.stamp  ## execute the notebooks (profile quick) and render the book from them
+	$(BIN)/simlib notebooks --profile quick --output $(BUILD)/notebooks/quick
+	$(BIN)/simlib book build --notebooks $(BUILD)/notebooks/quick --output $(PAGES)
+
+test: $(VENV)/dev.stamp  ## style, types, unit tests, notebooks (profile smoke), pages in a browser
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/python -m tests.browser
+	$(BIN)/python -m pytest --numprocesses auto
+
+lab: $(VENV)/book.stamp  ## open the notebooks in JupyterLab
+	cd notebooks && ../$(BIN)/jupyter lab
+
+reference: $(VENV)/book.stamp  ## execute with the published parameters and rewrite the committed notebooks
+	$(BIN)/simlib notebooks --profile reference --output $(BUILD)/notebooks/reference
+	$(BIN)/simlib book adopt $(BUILD)/notebooks/reference
+
+publish: $(VENV)/book.stamp  ## render the committed notebooks as they are, without executing
+	$(BIN)/simlib book build --notebooks notebooks --output $(PAGES)
+
+bench: $(VENV)/dev.stamp  ## measure the attacks' speed, into _build/bench.json
+	$(BIN)/python -m tests.benchmarks
+
+clean:  ## remove everything that was built, .venv included
+	rm -rf $(BUILD) $(VENV) .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@echo "Creating $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# torch and its libraries are nine tenths of the installation
+$(VENV)/torch.stamp: $(VENV)/made.stamp constraints.txt
+	@echo "Installing torch and torchvision (several GB, some minutes)"
+	@$(PIP) torch torchvision
+	@touch $@
+
+$(VENV)/book.stamp: $(VENV)/torch.stamp pyproject.toml constraints.txt
+	@echo "Installing simlib and what renders the book"
+	@$(PIP) --editable '.[book]'
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/book.stamp
+	@echo "Installing what tests need"
+	@$(PIP) --editable '.[book,dev]'
+	@touch $@

@@ -1,0 +1,44 @@
+"""The exceptions of simlib. Every message says what is wrong, where, and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SimlibError(Exception):
+    """Base of every error that simlib raises on purpose."""
+
+
+class InputError(SimlibError, ValueError):
+    """An argument or an image lies outside what the called function accepts."""
+
+
+class UnknownNameError(SimlibError, LookupError):
+    """A metric, attack, profile or parameter name that does not exist."""
+
+
+class WeightsError(SimlibError, RuntimeError):
+    """Pretrained weights are absent, or are not the ones that were asked for."""
+
+
+class OutputError(SimlibError, OSError):
+    """A result cannot be written where it was asked to go."""
+
+
+class NotebookError(SimlibError, RuntimeError):
+    """One or more notebooks did not run to their end."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """Build the error for a name that is not known, with the nearest known names.
+
+    Args:
+        kind: what the name was meant to name, such as ``"metric"``.
+        name: the name as given.
+        known: every name that would have been accepted.
+    """
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    hint = f"Did you mean {', '.join(nearest)}? " if nearest else ""
+    return UnknownNameError(f"Unknown {kind} {name!r}. {hint}Known: {', '.join(names)}.")
