@@ -1,0 +1,1 @@
+"""Kernels: tensors in, tensors out; they know no metric and no triplet."""

@@ -1,0 +1,103 @@
+"""A strided convolution whose gradient with respect to the image is fast on a processor.
+
+The first layer of a network takes an image of three channels with a stride. Libraries compute its input
+gradient at a tenth of their usual speed, and an attack needs just this gradient, at every step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_FEW_CHANNELS = 4
+
+
+class FrozenStridedConv2d(nn.Module):
+    """A convolution with fixed weights; the values of ``nn.Conv2d``, a faster gradient of its input.
+
+    Args:
+        convolution: one stride in both directions, zero padding, no dilation, no groups.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        super().__init__()
+        self.weight, self.bias = convolution.weight, convolution.bias
+        self.stride, self.padding = int(convolution.stride[0]), int(convolution.padding[0])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Convolve images (N, C, H, W); neither weight nor bias receives a gradient."""
+        result = _FrozenConvolution.apply(images, self.weight, self.bias, self.stride, self.padding)
+        assert isinstance(result, Tensor)
+        return result
+
+
+def speed_up_first_layer(network: nn.Module) -> None:
+    """Replace, in place, the strided convolutions of few channels in a network with fixed weights."""
+    for parent in list(network.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.Conv2d) and _gains(child):
+                setattr(parent, name, FrozenStridedConv2d(child))
+
+
+def strided_input_gradient(
+    gradient: Tensor, weight: Tensor, stride: int, padding: int, height: int, width: int
+) -> Tensor:
+    """Return the gradient of a strided convolution with respect to its input.
+
+    Written as s*s convolutions without stride, one for each position of an input pixel relative to the
+    stride s, computed as one with s*s as many channels, and interleaved (Shi et al. 2016 call the last
+    step a pixel shuffle). Nothing is multiplied by the zeros that a transposed convolution inserts.
+
+    Args:
+        gradient: with respect to the output, (N, O, H', W').
+        weight: (O, C, k, k).
+        stride: of both directions.
+        padding: of all four sides, with zeros.
+        height: of the input.
+        width: of the input.
+
+    Returns:
+        (N, C, height, width).
+    """
+    outputs, channels, side, _ = weight.shape
+    reach = -(-side // stride)
+    missing = reach * stride - side
+    phases = F.pad(weight, (0, missing, 0, missing)).view(outputs, channels, reach, stride, reach, stride)
+    kernel = phases.permute(1, 3, 5, 0, 2, 4).flip(4, 5).reshape(channels * stride**2, outputs, reach, reach)
+    padded = F.pixel_shuffle(F.conv2d(gradient, kernel, padding=reach - 1), stride)
+    below, right = (
+        size + padding - got for size, got in zip((height, width), padded.shape[-2:], strict=True)
+    )
+    return F.pad(padded, (-padding, right, -padding, below))
+
+
+class _FrozenConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int
+    ) -> Tensor:
+        ctx.save_for_backward(weight)
+        ctx.geometry = stride, padding, *images.shape[-2:]
+        return F.conv2d(images, weight, bias, stride, padding)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (weight,) = ctx.saved_tensors
+        return strided_input_gradient(gradients[0], weight, *ctx.geometry), None, None, None, None
+
+
+def _gains(convolution: nn.Conv2d) -> bool:
+    return (
+        convolution.in_channels <= _FEW_CHANNELS
+        and convolution.stride[0] == convolution.stride[1] > 1
+        and convolution.padding_mode == "zeros"
+        and not isinstance(convolution.padding, str)
+        and convolution.padding[0] == convolution.padding[1]
+        and convolution.dilation == (1, 1)
+        and convolution.groups == 1
+        and convolution.kernel_size[0] == convolution.kernel_size[1]
+    )

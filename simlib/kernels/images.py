@@ -1,0 +1,171 @@
+"""What an image is here, checked at the border, and the way to 8 bits and back.
+
+Images are float tensors ``(N, 3, H, W)`` in ``[0, 1]``. One level is 1/255, the step of an 8-bit file.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from simlib.errors import InputError
+
+LEVELS = 255
+"""The number of steps between black and white in an 8-bit file."""
+
+
+def validate_images(images: torch.Tensor, what: str) -> None:
+    """Refuse anything that is not a batch of images.
+
+    The range is strict: 1.0000001 is refused, because some metrics refuse it too, and less clearly. An empty
+    batch (N = 0) is a batch. Costs one transfer from the device.
+
+    Args:
+        images: float tensor ``(N, 3, H, W)`` in ``[0, 1]``.
+        what: how the message names the images, such as ``"ref"``.
+
+    Raises:
+        InputError: not a float tensor, another shape, or a value that is not finite or lies outside
+            ``[0, 1]``; the message names the first bad sample.
+    """
+    if not isinstance(images, torch.Tensor):
+        raise InputError(
+            f"{what} is a {type(images).__name__}, not a torch tensor. "
+            "Give a float tensor (N, 3, H, W) in [0, 1]."
+        )
+    _validate_dtype(images, what)
+    if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] < 1 or images.shape[3] < 1:
+        raise InputError(
+            f"{what} has shape {tuple(images.shape)}; images are (N, 3, H, W). {_shape_advice(images)}"
+        )
+    _validate_values(images, what)
+
+
+def validate_pair(ref: torch.Tensor, x: torch.Tensor) -> None:
+    """Refuse a reference and an image that cannot be compared sample by sample.
+
+    Args:
+        ref: float tensor ``(N, 3, H, W)`` in ``[0, 1]``.
+        x: a tensor of the same shape, dtype and device, in ``[0, 1]``.
+
+    Raises:
+        InputError: one of them is not a batch of images, or they differ in shape, dtype or device.
+    """
+    validate_images(ref, "ref")
+    validate_images(x, "x")
+    validate_alike(ref, "ref", x, "x")
+
+
+def validate_alike(first: torch.Tensor, first_name: str, second: torch.Tensor, second_name: str) -> None:
+    """Refuse two tensors that differ in shape, dtype or device.
+
+    Args:
+        first: any tensor.
+        first_name: how the message names it.
+        second: any tensor.
+        second_name: how the message names it.
+
+    Raises:
+        InputError: they differ; the message says in what and shows both.
+    """
+    properties = (
+        ("shape", tuple(first.shape), tuple(second.shape), "Bring both to one shape; nothing is broadcast."),
+        ("dtype", first.dtype, second.dtype, f"Convert one of them: {second_name}.to({first_name}.dtype)."),
+        ("device", first.device, second.device, f"Move one of them: {second_name}.to({first_name}.device)."),
+    )
+    for name, of_first, of_second, advice in properties:
+        if of_first != of_second:
+            raise InputError(
+                f"{first_name} and {second_name} differ in {name}: {of_first} and {of_second}. {advice}"
+            )
+
+
+def to_8bit(images: torch.Tensor) -> torch.Tensor:
+    """Round to the nearest 8-bit level, as saving to a PNG file does.
+
+    Args:
+        images: float tensor of any shape in ``[0, 1]``.
+
+    Returns:
+        uint8 tensor of the same shape, on the same device.
+
+    Raises:
+        InputError: not a float tensor, or a value that is not finite or lies outside ``[0, 1]``.
+    """
+    _validate_dtype(images, "images")
+    _validate_values(images, "images")
+    # In float32 at least: in half precision, 255 times a level would itself be rounded.
+    wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    return (wide * LEVELS).round().to(torch.uint8)
+
+
+def from_8bit(levels: torch.Tensor) -> torch.Tensor:
+    """Turn 8-bit levels into an image; exact inverse of :func:`to_8bit` on such images.
+
+    Args:
+        levels: uint8 tensor of any shape.
+
+    Returns:
+        float32 tensor of the same shape in ``[0, 1]``, on the same device.
+
+    Raises:
+        InputError: the tensor is not uint8.
+    """
+    if levels.dtype != torch.uint8:
+        raise InputError(f"levels are {levels.dtype}, not torch.uint8. Use to_8bit to round a float image.")
+    return levels.to(torch.float32) / LEVELS
+
+
+def _validate_dtype(images: torch.Tensor, what: str) -> None:
+    if not images.dtype.is_floating_point:
+        advice = "Use from_8bit." if images.dtype == torch.uint8 else "Convert with .float()."
+        raise InputError(f"{what} has dtype {images.dtype}; images are floats in [0, 1]. {advice}")
+
+
+def _validate_values(images: torch.Tensor, what: str) -> None:
+    images = images.detach()
+    if images.numel() == 0:
+        return
+    # NaN comes through both extremes, so two numbers, fetched at once, decide for the whole batch.
+    low, high = torch.stack(images.aminmax()).tolist()
+    if low >= 0 and high <= 1:
+        return
+    finite = torch.isfinite(images)
+    place = _first_bad_sample(~finite)
+    if place is not None:
+        raise InputError(
+            f"{what}{place} has values that are NaN or infinite. Find where they arise; drop the sample."
+        )
+    place = _first_bad_sample((images < 0) | (images > 1))
+    raise InputError(
+        f"{what}{place} leaves [0, 1]: the batch reaches from {low:.9g} to {high:.9g}, "
+        f"{max(-low, high - 1):.3g} too far. {_range_advice(low, high)}"
+    )
+
+
+def _first_bad_sample(bad: torch.Tensor) -> str | None:
+    """Name the first sample with a bad value; None where there is none, nothing to name without a batch."""
+    if not bool(bad.any()):
+        return None
+    if bad.ndim < 4:
+        return ""
+    return f": sample {int(bad.flatten(1).any(dim=1).nonzero()[0])}"
+
+
+def _shape_advice(images: torch.Tensor) -> str:
+    if images.ndim == 3 and images.shape[0] == 3:
+        return "For a single image, add the batch dimension: image.unsqueeze(0)."
+    if images.ndim == 4 and images.shape[3] == 3:
+        return "The channels are last: images.permute(0, 3, 1, 2)."
+    if images.ndim == 4 and images.shape[1] == 1:
+        return "Grey images are repeated to three channels: images.expand(-1, 3, -1, -1)."
+    return "Give three colour channels in the second place."
+
+
+def _range_advice(low: float, high: float) -> str:
+    if max(-low, high - 1) <= 1e-3:
+        return "This looks like float noise: use images.clamp(0, 1)."
+    if low >= -1 and high <= 1:
+        return "If the images are in [-1, 1], use (images + 1) / 2; else images.clamp(0, 1)."
+    if low >= 0 and high <= LEVELS:
+        return "If the images are in [0, 255], use images / 255; else images.clamp(0, 1)."
+    return "Scale the images to [0, 1], or use images.clamp(0, 1)."

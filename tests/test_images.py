@@ -1,0 +1,115 @@
+"""Tests of simlib.kernels.images."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simlib.errors import InputError
+from simlib.kernels.images import from_8bit, to_8bit, validate_images, validate_pair
+
+
+def grey(n: int = 2, value: float = 0.5, side: int = 4) -> torch.Tensor:
+    return torch.full((n, 3, side, side), value)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_images_of_every_precision_pass_with_both_ends_of_the_range(dtype: torch.dtype) -> None:
+    images = torch.cat([grey(1, 0.0), grey(1, 1.0)]).to(dtype)
+    validate_images(images, "x")
+    validate_images(images.requires_grad_(), "x")
+
+
+def test_an_empty_batch_is_a_batch() -> None:
+    validate_images(torch.empty(0, 3, 8, 8), "x")
+
+
+@pytest.mark.parametrize(
+    ("images", "advice"),
+    [
+        (torch.zeros(3, 8, 8), "unsqueeze"),
+        (torch.zeros(2, 8, 8, 3), "permute"),
+        (torch.zeros(2, 1, 8, 8), "expand"),
+        (torch.zeros(2, 4, 8, 8), "three colour channels"),
+        (torch.zeros(2, 3, 0, 8), "shape"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), "from_8bit"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.int64), "float"),
+    ],
+)
+def test_wrong_shapes_and_dtypes_are_refused_with_advice(images: torch.Tensor, advice: str) -> None:
+    with pytest.raises(InputError, match=advice) as caught:
+        validate_images(images, "p1")
+    assert str(caught.value).startswith("p1 ")
+
+
+def test_something_that_is_no_tensor_is_refused() -> None:
+    with pytest.raises(InputError, match="x is a list"):
+        validate_images([[0.0]], "x")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1 + 2e-7, r"sample 3 .*float noise: use images.clamp\(0, 1\)"),
+        (-0.5, r"sample 3 .*0.5 too far.*\(images \+ 1\) / 2"),
+        (200.0, r"sample 3 .*199 too far.*images / 255"),
+        (-300.0, r"sample 3 .*clamp"),
+        (float("nan"), "sample 3 .*NaN"),
+        (float("inf"), "sample 3 .*infinite"),
+        (float("-inf"), "sample 3 .*infinite"),
+    ],
+)
+def test_bad_values_are_refused_and_the_first_bad_sample_named(value: float, message: str) -> None:
+    images = grey(6)
+    images[3, 1, 2, 0] = value
+    images[5] = value
+    with pytest.raises(InputError, match=message):
+        validate_images(images, "ref")
+
+
+@pytest.mark.parametrize(
+    ("x", "property_name"),
+    [
+        (grey(3), "shape"),
+        (grey(2, side=5), "shape"),
+        (grey(2).double(), "dtype"),
+        (grey(2) + 1, r"x: .*leaves \[0, 1\]"),
+    ],
+)
+def test_pairs_that_differ_are_refused(x: torch.Tensor, property_name: str) -> None:
+    with pytest.raises(InputError, match=property_name):
+        validate_pair(grey(2), x)
+
+
+def test_a_pair_passes() -> None:
+    validate_pair(grey(2), grey(2, 0.1))
+
+
+def test_every_level_survives_the_way_to_float_and_back() -> None:
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert from_8bit(levels).dtype == torch.float32
+    assert torch.equal(to_8bit(from_8bit(levels)), levels)
+    assert torch.equal(to_8bit(from_8bit(levels).half()), levels)
+    assert torch.equal(to_8bit(levels.double() / 255), levels)
+
+
+@settings(deadline=None, max_examples=50)
+@given(value=st.floats(0, 1))
+def test_rounding_is_to_the_nearest_level(value: float) -> None:
+    level = int(to_8bit(torch.tensor([value], dtype=torch.float64))[0])
+    assert abs(level - 255 * value) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize("value", [1.01, -0.01, float("nan")])
+def test_rounding_refuses_what_would_wrap_around(value: float) -> None:
+    with pytest.raises(InputError):
+        to_8bit(torch.tensor([value]))
+
+
+def test_levels_must_be_uint8_and_images_must_not() -> None:
+    with pytest.raises(InputError, match="to_8bit"):
+        from_8bit(torch.zeros(3))
+    with pytest.raises(InputError, match="from_8bit"):
+        to_8bit(torch.zeros(3, dtype=torch.uint8))

@@ -1,0 +1,78 @@
+"""Projections and 8-bit rounding: budgets hold, and nothing moves more than it must."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simlib.kernels.images import LEVELS
+from simlib.kernels.projection import project_linf, round_to_8bit, round_within, truncate_to_8bit
+
+shapes = st.tuples(st.integers(1, 3), st.just(3), st.integers(1, 9), st.integers(1, 9))
+budgets = st.floats(0.0, 0.5)
+seeds = st.integers(0, 2**31)
+
+
+def draw(shape: tuple[int, ...], seed: int, *, on_grid: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    original = torch.rand(shape, generator=generator)
+    moved = original + torch.randn(shape, generator=generator)
+    return (round_to_8bit(original) if on_grid else original), moved
+
+
+@given(shapes, budgets, seeds)
+@settings(deadline=None)
+def test_projection_lands_inside_and_leaves_inner_points_alone(
+    shape: tuple[int, ...], eps: float, seed: int
+) -> None:
+    original, moved = draw(shape, seed, on_grid=False)
+    landed = project_linf(moved, original, eps)
+    assert (landed - original).abs().max() <= eps + 1e-6
+    assert landed.min() >= 0
+    assert landed.max() <= 1
+    expected = moved.double().clamp(original.double() - eps, original.double() + eps).clamp(0, 1)
+    torch.testing.assert_close(landed.double(), expected, atol=1e-6, rtol=0)
+
+
+@given(shapes, budgets, seeds)
+@settings(deadline=None)
+def test_rounding_within_never_exceeds_the_budget(shape: tuple[int, ...], eps: float, seed: int) -> None:
+    original, moved = draw(shape, seed, on_grid=True)
+    rounded = round_within(project_linf(moved, original, eps), original, eps)
+    levels = rounded * LEVELS
+    torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
+    assert (rounded - original).abs().max() <= eps + 1e-5
+    assert rounded.min() >= 0
+    assert rounded.max() <= 1
+
+
+@given(shapes, st.floats(0.51 / LEVELS, 0.5), seeds)
+@settings(deadline=None)
+def test_rounding_within_holds_off_the_grid_from_half_a_level(
+    shape: tuple[int, ...], eps: float, seed: int
+) -> None:
+    original, moved = draw(shape, seed, on_grid=False)
+    rounded = round_within(project_linf(moved, original, eps), original, eps)
+    assert (rounded - original).abs().max() <= eps + 1e-5
+
+
+def test_rounding_within_steps_back_only_where_rounding_would_leave() -> None:
+    original = torch.full((1, 3, 1, 1), 100 / LEVELS)
+    eps = 3.825 / LEVELS
+    assert round(float(round_within(original + eps, original, eps)[0, 0, 0, 0]) * LEVELS) == 103
+    assert round(float(round_within(original + 2.6 / LEVELS, original, eps)[0, 0, 0, 0]) * LEVELS) == 103
+    assert round(float(round_within(original + 0.4 / LEVELS, original, eps)[0, 0, 0, 0]) * LEVELS) == 100
+
+
+def test_rounding_agrees_with_a_saved_file() -> None:
+    values = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    expected = (values.double() * 255).round().to(torch.uint8).double() / 255
+    torch.testing.assert_close(round_to_8bit(values).double(), expected, atol=1e-7, rtol=0)
+
+
+def test_truncation_loses_a_level_on_63_values_of_an_untouched_image() -> None:
+    untouched = torch.arange(256).float() / LEVELS
+    lost = ((untouched - truncate_to_8bit(untouched)) * LEVELS).round()
+    assert set(lost.tolist()) == {0.0, 1.0}
+    assert int(lost.sum()) == 63
