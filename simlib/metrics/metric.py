@@ -1,0 +1,241 @@
+"""What a metric is: one contract that every metric keeps, and the register that lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from simlib.errors import InputError, WeightsError, unknown_name
+from simlib.kernels.images import validate_pair
+
+Family = Literal["pixel", "structural", "learned"]
+Features = tuple[Tensor, ...]
+"""What a metric remembers of a batch of images; the first dimension of each tensor is the batch."""
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """What a reader must know of a metric before using it.
+
+    Attributes:
+        name: how it is asked for, such as ``"lpips-alex"``.
+        title: how it is written, such as ``"LPIPS (Alex)"``.
+        family: pixel, structural or learned.
+        summary: one sentence on what it measures.
+        values: the range of its values.
+        least_side: the smallest height and width of an image that it accepts, in pixels.
+        weights: names of the weights it needs (see :mod:`simlib.metrics.weights`).
+        library: the package that computes it.
+        licence: the licence of that package and of the weights.
+        citation: the key of the paper in the book's bibliography.
+        verified: against what the values were checked, or that they were not.
+    """
+
+    name: str
+    title: str
+    family: Family
+    summary: str
+    values: str
+    least_side: int
+    weights: tuple[str, ...]
+    library: str
+    licence: str
+    citation: str
+    verified: str
+
+
+class Metric(nn.Module):
+    """A distance between a reference and a distorted image; lower means more similar.
+
+    A metric is two functions: :meth:`embed` looks at one batch of images, :meth:`compare` measures
+    two batches that were looked at. Kept apart, the reference is looked at once while its
+    counterpart changes at every step of an attack.
+
+    Values are per sample and do not depend on the other samples of the batch. Gradients are finite
+    everywhere. Parameters never ask for gradients.
+    """
+
+    spec: MetricSpec
+
+    def embed(self, images: Tensor) -> Features:
+        """Look at images (N, 3, H, W) in [0, 1]; the pixels themselves unless a metric says else."""
+        return (images,)
+
+    def compare(self, reference: Features, features: Features) -> Tensor:
+        """Measure the distance (N,) between two batches that :meth:`embed` has looked at."""
+        raise NotImplementedError
+
+    def forward(self, ref: Tensor, x: Tensor) -> Tensor:
+        """Measure the distance from each reference to its counterpart.
+
+        Args:
+            ref: reference images (N, 3, H, W) in [0, 1].
+            x: distorted images, same shape, dtype and device.
+
+        Returns:
+            Distances (N,), lower means more similar.
+
+        Raises:
+            InputError: if the images are not what the metric accepts.
+        """
+        validate_pair(ref, x)
+        self.validate(ref)
+        return self.compare(self.embed(ref), self.embed(x))
+
+    def anchor(self, ref: Tensor) -> Anchor:
+        """Look at the references (N, 3, H, W) once, for many measurements against them."""
+        self.validate(ref)
+        with torch.no_grad():
+            return Anchor(self, self.embed(ref))
+
+    def validate(self, images: Tensor) -> None:
+        """Refuse images that are too small, or of another dtype or device than the weights.
+
+        Raises:
+            InputError: saying what the metric accepts and how to get there.
+        """
+        side, least = min(images.shape[-2:]), self.spec.least_side
+        if side < least:
+            raise InputError(
+                f"{self.spec.title} needs images of at least {least}x{least} pixels, and these are "
+                f"{images.shape[-2]}x{images.shape[-1]}. Use larger images or another metric."
+            )
+        weight = next(self.parameters(), None)
+        if weight is not None and (weight.dtype, weight.device) != (images.dtype, images.device):
+            raise InputError(
+                f"{self.spec.title} is {weight.dtype} on {weight.device}, the images are {images.dtype} on "
+                f"{images.device}. Move one of them: metric.to(images) or images.to(dtype, device)."
+            )
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """A metric with one of its two sides fixed: the references, looked at once."""
+
+    metric: Metric
+    features: Features
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Measure the distance (N,) from the references to ``x`` (N, 3, H, W); inputs are trusted."""
+        return self.metric.compare(self.features, self.metric.embed(x))
+
+    def narrow(self, index: Tensor) -> Anchor:
+        """Keep the samples at these positions (an integer tensor) only."""
+        return Anchor(self.metric, narrow(self.features, index))
+
+
+def narrow(features: Features, index: Tensor) -> Features:
+    """Keep the samples at these positions of the batch only."""
+    return tuple(tensor.index_select(0, index) for tensor in features)
+
+
+_REGISTER: dict[str, tuple[MetricSpec, Callable[[], Metric]]] = {}
+
+
+def register(spec: MetricSpec) -> Callable[[Callable[[], Metric]], Callable[[], Metric]]:
+    """Enter the decorated function, which builds the metric, in the register under ``spec.name``.
+
+    Raises:
+        InputError: if the name is taken.
+    """
+
+    def enter(build: Callable[[], Metric]) -> Callable[[], Metric]:
+        if spec.name in _REGISTER:
+            raise InputError(f"A metric named {spec.name!r} is registered already. Choose another name.")
+        _REGISTER[spec.name] = (spec, build)
+        return build
+
+    return enter
+
+
+def names() -> list[str]:
+    """List the names of all registered metrics, in the order of their registration."""
+    return list(_REGISTER)
+
+
+def specs() -> list[MetricSpec]:
+    """List the specs of all registered metrics, in the order of their registration."""
+    return [spec for spec, _ in _REGISTER.values()]
+
+
+def spec_of(name: str) -> MetricSpec:
+    """Return the spec of a metric.
+
+    Raises:
+        UnknownNameError: naming the nearest known metrics.
+    """
+    if name not in _REGISTER:
+        raise unknown_name("metric", name, _REGISTER)
+    return _REGISTER[name][0]
+
+
+def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Metric:
+    """Build a metric, ready to measure: weights loaded, in evaluation mode, no weight gradients.
+
+    Args:
+        name: one of :func:`names`.
+        device: where its weights go.
+        dtype: the type of its weights, and so of the images it accepts.
+
+    Raises:
+        UnknownNameError: naming the nearest known metrics.
+        WeightsError: if weights are absent and cannot be downloaded, or are not the right ones.
+    """
+    spec = spec_of(name)
+    metric = _REGISTER[name][1]()
+    metric.spec = spec
+    return metric.eval().requires_grad_(False).to(device=device, dtype=dtype)
+
+
+def load_available(
+    choices: Sequence[str], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[list[Metric], list[str]]:
+    """Build those of several metrics whose weights can be had.
+
+    Returns:
+        The metrics, and the titles of those that were left out for want of weights.
+
+    Raises:
+        UnknownNameError: if a name is not known.
+    """
+    found: list[Metric] = []
+    absent: list[str] = []
+    for name in choices:
+        try:
+            found.append(load(name, device=device, dtype=dtype))
+        except WeightsError:
+            absent.append(spec_of(name).title)
+    return found, absent
+
+
+def load_first(
+    *choices: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Metric, str]:
+    """Build the first of several metrics whose weights can be had.
+
+    Returns:
+        The metric, and a sentence that says why an earlier choice was passed over (empty if none was).
+
+    Raises:
+        UnknownNameError: if a name is not known.
+        WeightsError: if no weights can be had for any of them: the error of the first.
+    """
+    missed: list[tuple[str, WeightsError]] = []
+    for name in choices:
+        try:
+            metric = load(name, device=device, dtype=dtype)
+        except WeightsError as error:
+            missed.append((spec_of(name).title, error))
+            continue
+        if not missed:
+            return metric, ""
+        passed = " and ".join(title for title, _ in missed)
+        return (
+            metric,
+            f"The weights of {passed} could not be had on this machine; {metric.spec.title} stands in.",
+        )
+    raise missed[0][1]
