@@ -1,0 +1,254 @@
+"""Tests of simlib.triplets.triplets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from simlib.errors import InputError, OutputError
+from simlib.triplets import Triplets, example_triplet, read_image, write_image
+from tests.support import shared_data
+
+
+def fields(n: int = 4, prefix: str = "t", **changes: Any) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(n)
+    images = {part: torch.rand(n, 3, 5, 6, generator=generator) for part in ("ref", "p0", "p1")}
+    return {
+        **images,
+        "judge": torch.linspace(0, 1, n),
+        "names": tuple(f"{prefix}{i}" for i in range(n)),
+        "photographs": tuple(f"photograph{i % 2}" for i in range(n)),
+        "distortions": tuple((f"a{i}", f"b{i}") for i in range(n)),
+        "label_source": "constructed",
+        **changes,
+    }
+
+
+def triplets(n: int = 4, prefix: str = "t", **changes: Any) -> Triplets:
+    return Triplets(**fields(n, prefix, **changes))
+
+
+def with_value(tensor: torch.Tensor, place: Any, value: float) -> torch.Tensor:
+    changed = tensor.clone()
+    changed[place] = value
+    return changed
+
+
+GOOD = fields()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ref": GOOD["ref"][0]}, "ref has shape"),
+        ({"p0": GOOD["p0"][:, :1]}, "p0 has shape"),
+        ({"p1": GOOD["p1"][..., :5]}, "ref and p1 differ in shape"),
+        ({"p0": GOOD["p0"][:3]}, "ref and p0 differ in shape"),
+        ({"p0": (255 * GOOD["p0"]).byte()}, "p0 has dtype"),
+        ({"p1": GOOD["p1"].double()}, "ref and p1 differ in dtype"),
+        ({"p1": with_value(GOOD["p1"], (2, 0, 0, 0), float("nan"))}, "p1: sample 2 .*NaN"),
+        ({"p0": with_value(GOOD["p0"], (1, 0, 0, 0), 1.25)}, "p0: sample 1 .*1.25.*0.25 too far"),
+        ({"judge": GOOD["judge"][:3]}, "judge has shape"),
+        ({"judge": torch.zeros(4, dtype=torch.int64)}, "judge is not a float"),
+        ({"judge": with_value(GOOD["judge"], 2, 3.0)}, "judge: sample 2 is 3"),
+        ({"judge": with_value(GOOD["judge"], 1, -float("inf"))}, "judge: sample 1"),
+        ({"names": ("a", "b", "c")}, "names has 3 entries"),
+        ({"names": ["a", "b", "c", "d"]}, "names is a list"),
+        ({"names": ("a", "b", "c", "b")}, "names: sample 3 is called 'b', as is sample 1"),
+        ({"photographs": ("a",) * 5}, "photographs has 5"),
+        ({"distortions": (("a", "b"),)}, "distortions has 1"),
+        ({"distortions": (("a", "b"), ("a", "b"), ("a",), ("a", "b"))}, "distortions: sample 2"),
+        ({"label_source": "guessed"}, "label_source is 'guessed'"),
+    ],
+)
+def test_every_fault_is_refused_with_its_field_and_place(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        triplets(**changes)
+
+
+def test_a_device_that_differs_is_refused() -> None:
+    with pytest.raises(InputError, match="judge is on meta"):
+        triplets(judge=GOOD["judge"].to("meta"))
+
+
+def test_nobody_asked_is_a_valid_judge() -> None:
+    assert triplets(judge=torch.full((4,), float("nan"))).judge.isnan().all()
+
+
+def assert_rows(part: Triplets, whole: Triplets, rows: list[int]) -> None:
+    assert len(part) == len(rows)
+    for field in ("ref", "p0", "p1", "judge"):
+        assert torch.equal(getattr(part, field), getattr(whole, field)[rows])
+    for field in ("names", "photographs", "distortions"):
+        assert getattr(part, field) == tuple(getattr(whole, field)[row] for row in rows)
+    assert part.label_source == whole.label_source
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data(), n=st.integers(1, 6))
+def test_selection_takes_the_same_rows_of_every_field(data: st.DataObject, n: int) -> None:
+    whole = triplets(n)
+    rows = data.draw(st.lists(st.integers(-n, n - 1), unique_by=lambda row: row % n))
+    expected = [row % n for row in rows]
+    assert_rows(whole[rows], whole, expected)
+    assert_rows(whole[torch.tensor(rows, dtype=torch.long)], whole, expected)
+    assert_rows(whole[np.array(rows, dtype=np.int64)], whole, expected)
+    chosen = data.draw(st.slices(n))
+    assert_rows(whole[chosen], whole, list(range(n))[chosen])
+    mask = torch.zeros(n, dtype=torch.bool)
+    mask[expected] = True
+    assert_rows(whole[mask], whole, sorted(expected))
+
+
+def test_a_position_gives_a_set_of_one_and_iteration_gives_them_all() -> None:
+    whole = triplets()
+    assert_rows(whole[-1], whole, [3])
+    assert [each.names for each in whole] == [("t0",), ("t1",), ("t2",), ("t3",)]
+
+
+@pytest.mark.parametrize(
+    "index", [4, -5, [0, 9], [1, 1], [0.5], "first", torch.ones(3, dtype=torch.bool), [[0], [1]]]
+)
+def test_selections_that_make_no_set_are_refused(index: Any) -> None:
+    with pytest.raises(InputError):
+        triplets()[index]
+
+
+def test_conversion_keeps_the_labels_precision() -> None:
+    converted = triplets().to(dtype=torch.float64)
+    assert converted.ref.dtype == converted.p0.dtype == converted.p1.dtype == torch.float64
+    assert converted.judge.dtype == torch.float32
+    assert_rows(converted.to("cpu", torch.float32), triplets(), [0, 1, 2, 3])
+
+
+def test_concatenation_undoes_cutting() -> None:
+    whole = triplets()
+    assert_rows(Triplets.concatenate([whole[:1], whole[1:1], whole[1:]]), whole, [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        ([], "at least one"),
+        ([triplets(), triplets()], "is called 't0'"),
+        ([triplets(), triplets(prefix="u").to(dtype=torch.float64)], "dtype"),
+        ([triplets(), triplets(prefix="u", label_source="human")], "human labels"),
+    ],
+)
+def test_sets_that_do_not_go_together_are_refused(sets: list[Triplets], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Triplets.concatenate(sets)
+
+
+def test_the_description_is_a_line_without_pixels() -> None:
+    assert repr(triplets()) == "Triplets(4 of 5x6, constructed labels, torch.float32, cpu)"
+
+
+def test_a_saved_image_comes_back_as_its_nearest_levels(tmp_path: Path) -> None:
+    image = triplets().ref[0]
+    path = write_image(image, tmp_path / "image.png")
+    assert torch.equal(read_image(path), (image * 255).round() / 255)
+    write_image(1 - image, path)
+    assert not torch.equal(read_image(path), (image * 255).round() / 255)
+    assert [file.name for file in tmp_path.iterdir()] == ["image.png"]
+
+
+@pytest.mark.parametrize("folder", ["absent", "a_file"])
+def test_a_folder_that_cannot_be_written_to_is_an_output_error(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "a_file").touch()
+    with pytest.raises(OutputError, match=r"image\.png"):
+        write_image(triplets().ref[0], tmp_path / folder / "image.png")
+
+
+def test_a_write_that_fails_halfway_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_image(triplets().ref[0], tmp_path / "image.png")
+    before = path.read_bytes()
+
+    def fail(self: Image.Image, file: Path, **_: Any) -> None:
+        Path(file).write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(OutputError, match="no space left"):
+        write_image(triplets().p0[0], path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["image.jpg", "image"])
+def test_only_png_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="PNG"):
+        write_image(triplets().ref[0], tmp_path / name)
+
+
+def test_only_single_images_are_written(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"images\[i\]"):
+        write_image(triplets().ref, tmp_path / "image.png")
+
+
+def test_grey_and_transparent_files_become_rgb(tmp_path: Path) -> None:
+    Image.new("L", (2, 3), 51).save(tmp_path / "grey.png")
+    assert torch.equal(read_image(tmp_path / "grey.png"), torch.full((3, 3, 2), 0.2))
+    Image.new("RGBA", (2, 3), (255, 0, 0, 0)).save(tmp_path / "clear.png")
+    assert torch.equal(read_image(tmp_path / "clear.png"), torch.ones(3, 3, 2))
+
+
+def test_the_cameras_rotation_mark_is_followed(tmp_path: Path) -> None:
+    image = Image.new("RGB", (4, 2))
+    image.putpixel((0, 0), (255, 255, 255))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "rotated.png", exif=exif)
+    read = read_image(tmp_path / "rotated.png")
+    assert read.shape == (3, 4, 2)
+    assert read[:, 0, 1].tolist() == [1, 1, 1]
+
+
+def test_files_that_are_absent_broken_or_deeper_than_8_bits_are_named(tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    Image.fromarray(np.full((3, 3), 40000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    for name, message in (
+        ("absent.png", "no image file"),
+        ("broken.png", "cannot be read"),
+        ("deep.png", "8 bits"),
+    ):
+        with pytest.raises(InputError, match=message) as caught:
+            read_image(tmp_path / name)
+        assert name in str(caught.value)
+
+
+def test_a_truncated_file_is_an_input_error(tmp_path: Path) -> None:
+    path = write_image(
+        torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)), tmp_path / "whole.png"
+    )
+    content = path.read_bytes()
+    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(InputError, match=r"cut\.png cannot be read"):
+        read_image(tmp_path / "cut.png")
+
+
+def test_the_example_triplet_of_lpips() -> None:
+    data = shared_data()
+    if data is None:
+        pytest.skip("the LPIPS example triplet lies neither beside SIMLIB_WEIGHTS nor beside the repository")
+    example = example_triplet(data / "examples")
+    assert example.ref.shape == (1, 3, 64, 64)
+    assert example.judge.isnan().all()
+    for part in ("ref", "p0", "p1"):
+        with Image.open(data / "examples" / f"ex_{part}.png") as image:
+            levels = np.asarray(image.convert("RGB"))
+        assert np.array_equal(getattr(example, part)[0].permute(1, 2, 0).mul(255).round().numpy(), levels)
+
+
+def test_an_absent_example_triplet_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ex_ref\.png"):
+        example_triplet(tmp_path)
