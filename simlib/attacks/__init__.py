@@ -1,0 +1,19 @@
+"""Attacks: find an image that flips the rank which a metric gives to two images."""
+
+from simlib.attacks.gradient import FGSM_GRID, PAPER_EPS, PAPER_STEP, PAPER_STEPS, fgsm, pgd
+from simlib.attacks.problem import FlipBatch, RankFlip, Target
+from simlib.attacks.result import AttackResult, Protocol
+
+__all__ = [
+    "FGSM_GRID",
+    "PAPER_EPS",
+    "PAPER_STEP",
+    "PAPER_STEPS",
+    "AttackResult",
+    "FlipBatch",
+    "Protocol",
+    "RankFlip",
+    "Target",
+    "fgsm",
+    "pgd",
+]

@@ -1,0 +1,151 @@
+"""What is attacked: an image whose change is to flip the order in which a metric ranks two images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from simlib.errors import InputError, unknown_name
+from simlib.metrics import Features, Metric, narrow
+from simlib.triplets import Triplets
+
+Target = Literal["closer", "farther", "reference"]
+
+
+@dataclass(frozen=True)
+class RankFlip:
+    """Make a metric reverse its ranking of two images by changing one image of the triplet.
+
+    The metric itself says which image is closer: p0 unless it measures p1 as strictly closer. Nothing
+    is measured when the problem is made; :meth:`split` yields batches that are ready to be attacked.
+
+    Attributes:
+        metric: the metric under attack.
+        triplets: the images.
+        target: the image to change: the ``"closer"`` one (Ghildyal & Liu 2023), the ``"farther"`` one
+            (their reverse attack), or the ``"reference"``.
+    """
+
+    metric: Metric
+    triplets: Triplets
+    target: Target = "closer"
+
+    def __post_init__(self) -> None:
+        if self.target not in get_args(Target):
+            raise unknown_name("target", str(self.target), get_args(Target))
+        if len(self.triplets) == 0:
+            raise InputError("There is no triplet to attack. Give at least one.")
+        self.metric.validate(self.triplets.ref)
+
+    def __len__(self) -> int:
+        return len(self.triplets)
+
+    def split(self, batch_size: int) -> Iterator[FlipBatch]:
+        """Yield the problem in batches of at most this many triplets, in order, measured one by one.
+
+        Raises:
+            InputError: if the batch size is not positive.
+        """
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}. It must be at least 1.")
+        for start in range(0, len(self), batch_size):
+            yield FlipBatch.prepare(self.metric, self.triplets[start : start + batch_size], self.target)
+
+    def batch(self) -> FlipBatch:
+        """Return the whole problem as one batch; its memory grows with the number of triplets."""
+        return FlipBatch.prepare(self.metric, self.triplets, self.target)
+
+    def margin(self, images: Tensor) -> Tensor:
+        """Measure by how much the rank is flipped, (N,): positive exactly when it is.
+
+        Args:
+            images: one candidate for the attacked image of each triplet, (N, 3, H, W) in [0, 1].
+        """
+        return self.batch().margin(images)
+
+
+@dataclass(frozen=True)
+class FlipBatch:
+    """One batch of a rank-flip problem, with every image looked at that will not change.
+
+    Attributes:
+        metric: the metric under attack.
+        names: of the triplets.
+        original: the images to change (N, 3, H, W), as they are before the attack.
+        fixed: what the metric remembers of the images that do not change.
+        other: distance (N,) of the image that is not attacked; NaN when the reference is.
+        target: which image is attacked.
+    """
+
+    metric: Metric
+    names: tuple[str, ...]
+    original: Tensor
+    fixed: tuple[Features, ...]
+    other: Tensor
+    target: Target
+
+    @classmethod
+    @torch.no_grad()
+    def prepare(cls, metric: Metric, triplets: Triplets, target: Target) -> FlipBatch:
+        """Let the metric rank the two images of each triplet, and look at what will not change."""
+        ref, p0, p1 = (metric.embed(images) for images in (triplets.ref, triplets.p0, triplets.p1))
+        distance0, distance1 = metric.compare(ref, p0), metric.compare(ref, p1)
+        p1_closer = distance0 > distance1
+        if target == "reference":
+            fixed = (_choose(p1_closer, p1, p0), _choose(p1_closer, p0, p1))
+            other = torch.full_like(distance0, torch.nan)
+            return cls(metric, triplets.names, triplets.ref, fixed, other, target)
+        attacks_p1 = p1_closer if target == "closer" else ~p1_closer
+        (original,) = _choose(attacks_p1, (triplets.p1,), (triplets.p0,))
+        other = torch.where(attacks_p1, distance0, distance1)
+        return cls(metric, triplets.names, original, (ref,), other, target)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def distances(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Measure the two distances whose order decides, (N,) each.
+
+        Args:
+            images: candidates for the attacked image (N, 3, H, W) in [0, 1]; trusted, for speed.
+
+        Returns:
+            The distance of the image that was closer, and of the one that was farther, with the
+            candidates in place. The rank is flipped when the first exceeds the second.
+        """
+        features = self.metric.embed(images)
+        if self.target == "reference":
+            closer, farther = self.fixed
+            return self.metric.compare(features, closer), self.metric.compare(features, farther)
+        distance = self.metric.compare(self.fixed[0], features)
+        return (distance, self.other) if self.target == "closer" else (self.other, distance)
+
+    def margin(self, images: Tensor) -> Tensor:
+        """Measure by how much the rank is flipped, (N,): positive exactly when it is.
+
+        Identical distances are a tie and no flip.
+        """
+        closer, farther = self.distances(images)
+        return closer - farther
+
+    def narrow(self, index: Tensor) -> FlipBatch:
+        """Keep the samples at these positions (an integer tensor) only."""
+        return FlipBatch(
+            self.metric,
+            tuple(self.names[position] for position in index.tolist()),
+            self.original.index_select(0, index),
+            tuple(narrow(features, index) for features in self.fixed),
+            self.other.index_select(0, index),
+            self.target,
+        )
+
+
+def _choose(condition: Tensor, yes: Features, no: Features) -> Features:
+    """Take each sample from ``yes`` where the condition (N,) holds, else from ``no``."""
+    return tuple(
+        torch.where(condition.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(yes, no, strict=True)
+    )

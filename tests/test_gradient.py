@@ -1,0 +1,219 @@
+"""FGSM and PGD: against the released procedure one triplet at a time, and the contract of every attack."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simlib.attacks import PAPER_EPS, AttackResult, Protocol, RankFlip, Target, fgsm, pgd
+from simlib.errors import InputError, UnknownNameError
+from simlib.metrics import Metric
+from simlib.triplets import Triplets, photos, read_image, write_image
+from tests.oracles import pgd_one_by_one
+from tests.support import any_weights, random_triplets
+
+Attack = Callable[..., AttackResult]
+ATTACKS: dict[str, Attack] = {
+    "fgsm": fgsm,
+    "pgd": pgd,
+    "pgd all steps": partial(pgd, early_stop=False, steps=6),
+}
+every_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+every_protocol = pytest.mark.parametrize("protocol", get_args(Protocol))
+every_target = pytest.mark.parametrize("target", get_args(Target))
+
+
+@pytest.fixture(scope="module")
+def metric() -> Metric:
+    return any_weights("ssim")
+
+
+@pytest.fixture(scope="module")
+def triplets() -> Triplets:
+    return photos(12, seed=5, side=32)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["l2", "ssim", "lpips-squeeze"])
+def test_paper_protocol_is_the_released_procedure(name: str, reverse: bool) -> None:
+    metric = any_weights(name, torch.float64)
+    triplets = photos(8, seed=5, side=32).to(dtype=torch.float64)
+    # The oracle works in [0, 1] here: going to [-1, 1] and back would turn slopes of zero into noise,
+    # whose sign is arbitrary.
+    eps, step, steps = (0.05, 0.0005, 50) if reverse else (0.015, 0.0005, 30)
+    target: Target = "farther" if reverse else "closer"
+    result = pgd(RankFlip(metric, triplets, target), eps=eps, step=step, steps=steps, protocol="paper")
+    for i in range(8):
+        ref, p0, p1 = (image[i : i + 1] for image in (triplets.ref, triplets.p0, triplets.p1))
+        expected = pgd_one_by_one(
+            metric, ref, p0, p1, eps=eps, step=step, steps=steps, reverse=reverse, box=(0.0, 1.0)
+        )
+        assert bool(result.flipped[i]) == expected.flipped
+        assert int(result.steps[i]) == expected.steps
+        torch.testing.assert_close(result.images[i], expected.image[0], atol=1e-9, rtol=0)
+
+
+def test_paper_settings_reach_the_budget_exactly_and_the_last_image_is_untested(triplets: Triplets) -> None:
+    metric = any_weights("l2")
+    result = pgd(RankFlip(metric, triplets), protocol="paper")
+    assert result.linf.max() == pytest.approx(PAPER_EPS, abs=1e-6)
+    assert result.steps[result.flipped].max() <= 29
+    assert (result.steps[~result.flipped] == 30).all()
+    assert (result.forwards[~result.flipped] == 30).all()
+
+
+@every_attack
+@every_protocol
+@every_target
+def test_contract(
+    attack: Attack, protocol: Protocol, target: Target, metric: Metric, triplets: Triplets
+) -> None:
+    problem = RankFlip(metric, triplets, target)
+    result = attack(problem, protocol=protocol)
+    again = attack(problem, protocol=protocol)
+    assert torch.equal(result.images, again.images)
+    assert result.images.min() >= 0
+    assert result.images.max() <= 1
+    budget = 10 / 255 if result.attack == "FGSM" else PAPER_EPS
+    assert result.linf.max() <= budget + 1e-6
+    if protocol == "strict":
+        assert torch.equal(result.flipped, result.margin > 0)
+        assert torch.equal(result.flipped, result.flipped_8bit)
+        torch.testing.assert_close(result.images * 255, (result.images * 255).round(), atol=1e-4, rtol=0)
+    else:
+        assert (result.margin[result.flipped] > 0).all()
+    torch.testing.assert_close(result.margin, problem.margin(result.images), rtol=1e-4, atol=1e-6)
+    assert result.names == triplets.names
+    assert len(result) == len(triplets)
+
+
+@every_attack
+def test_result_does_not_depend_on_the_batch(attack: Attack, triplets: Triplets) -> None:
+    problem = RankFlip(any_weights("ssim", torch.float64), triplets[:6].to(dtype=torch.float64))
+    whole = attack(problem)
+    for batch_size in (1, 4):
+        parts = attack(problem, batch_size=batch_size)
+        assert torch.equal(parts.flipped, whole.flipped)
+        assert torch.equal(parts.steps, whole.steps)
+        assert torch.equal(parts.forwards, whole.forwards)
+        torch.testing.assert_close(parts.images, whole.images, atol=1e-9, rtol=0)
+
+
+def test_strict_success_survives_a_png(metric: Metric, triplets: Triplets, tmp_path: Path) -> None:
+    problem = RankFlip(metric, triplets)
+    result = pgd(problem, eps=8 / 255, step=1 / 255)
+    assert result.flipped.any()
+    read = []
+    for index, image in enumerate(result.images):
+        write_image(image, tmp_path / f"{index}.png")
+        read.append(read_image(tmp_path / f"{index}.png"))
+    assert torch.equal(problem.margin(torch.stack(read)) > 0, result.flipped)
+
+
+def test_rounding_erases_some_flips_of_the_paper_protocol(metric: Metric) -> None:
+    result = pgd(RankFlip(metric, photos(48, seed=1, side=32)), protocol="paper", steps=8)
+    small = result.flipped & (result.steps <= 3)
+    assert small.any()
+    assert not result.flipped_8bit[small].any()
+    assert torch.equal(result.rmse[small], torch.zeros(int(small.sum())))
+
+
+def test_a_sample_that_flips_at_once_leaves_at_once(triplets: Triplets) -> None:
+    result = pgd(RankFlip(any_weights("l2"), triplets), eps=1.0, step=1.0)
+    flipped = result.flipped
+    assert flipped.any()
+    assert torch.equal(result.forwards[flipped], result.steps[flipped] + 1)
+    assert torch.equal(result.backwards[flipped], result.steps[flipped])
+
+
+def test_attacked_image_equal_to_the_reference(triplets: Triplets) -> None:
+    same = Triplets(
+        ref=triplets.p1,
+        p0=triplets.p0,
+        p1=triplets.p1,
+        judge=triplets.judge,
+        names=triplets.names,
+        photographs=triplets.photographs,
+        distortions=triplets.distortions,
+        label_source=triplets.label_source,
+    )
+    problem = RankFlip(any_weights("l2"), same)
+    stuck = pgd(problem, protocol="paper")
+    assert torch.equal(stuck.images, same.p1)
+    assert not stuck.flipped.any()
+    moved = pgd(problem, eps=16 / 255, step=1 / 255, batch_size=5)
+    assert (moved.linf > 0).all()
+    assert torch.equal(moved.images, pgd(problem, eps=16 / 255, step=1 / 255).images)
+    assert not torch.equal(moved.images, pgd(problem, eps=16 / 255, step=1 / 255, seed=1).images)
+
+
+def test_fgsm_takes_the_smallest_size_that_flips(triplets: Triplets) -> None:
+    problem = RankFlip(any_weights("l2"), triplets)
+    result = fgsm(problem)
+    assert result.flipped.any()
+    sizes = (result.linf[result.flipped] * 255).round()
+    assert torch.equal(sizes.long(), result.steps[result.flipped])
+    for size in range(1, 11):
+        alone = fgsm(problem, grid=[size / 255])
+        assert torch.equal(
+            alone.flipped & ~(result.flipped & (result.steps < size)), alone.flipped & (result.steps >= size)
+        )
+        assert not alone.flipped[result.flipped & (result.steps > size)].any()
+
+
+@given(
+    side=st.integers(11, 48),
+    n=st.integers(1, 5),
+    levels=st.floats(0.1, 20),
+    protocol=st.sampled_from(get_args(Protocol)),
+)
+@settings(deadline=None, max_examples=15)
+def test_budget_holds_for_any_size(side: int, n: int, levels: float, protocol: Protocol) -> None:
+    problem = RankFlip(any_weights("ssim"), random_triplets(n, side=side))
+    eps = levels / 255
+    result = pgd(problem, eps=eps, step=eps / 2, steps=4, protocol=protocol)
+    assert result.linf.max() <= eps + 1e-6
+    rounded = (result.images * 255).round() / 255
+    if protocol == "strict":
+        assert (rounded - result.original).abs().max() <= eps + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("attack", "wrong", "message"),
+    [
+        (pgd, {"eps": 0.0}, "eps is 0.0"),
+        (pgd, {"eps": float("nan")}, "eps is nan"),
+        (pgd, {"step": -1.0}, "step is -1.0"),
+        (pgd, {"steps": 0}, "steps is 0"),
+        (pgd, {"batch_size": 0}, "batch_size is 0"),
+        (fgsm, {"grid": []}, "at least one size"),
+        (fgsm, {"grid": [0.2, 0.1]}, "each larger"),
+        (fgsm, {"grid": [0.0, 0.1]}, "smallest size of the grid is 0.0"),
+    ],
+)
+def test_parameters_outside_their_meaning(attack: Attack, wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        attack(RankFlip(any_weights("l2"), random_triplets(1)), **wrong)
+
+
+def test_unknown_protocol() -> None:
+    with pytest.raises(UnknownNameError, match="strict"):
+        pgd(RankFlip(any_weights("l2"), random_triplets(1)), protocol="stricter")  # pyright: ignore
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@every_attack
+def test_on_a_gpu(attack: Attack, triplets: Triplets) -> None:
+    metric = any_weights.__wrapped__("st-lpips-alex", torch.float64)
+    on_cpu = attack(RankFlip(metric, triplets.to(dtype=torch.float64)))
+    on_gpu = attack(RankFlip(metric.to("cuda"), triplets.to(device="cuda", dtype=torch.float64)))
+    assert on_gpu.images.device.type == "cuda"
+    assert torch.equal(on_gpu.flipped.cpu(), on_cpu.flipped)
+    assert torch.equal(on_gpu.steps.cpu(), on_cpu.steps)
