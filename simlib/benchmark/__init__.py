@@ -1,0 +1,1 @@
+"""Measurement of many attacks on many metrics."""

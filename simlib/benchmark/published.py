@@ -1,0 +1,47 @@
+"""Figures published with Ghildyal & Liu (TMLR 2023), counted in the files they released.
+
+White-box PGD on LPIPS (Alex) over the triplets of BAPPS on which all judges agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PublishedAttack:
+    """One attack on one metric, as published.
+
+    Attributes:
+        metric: name of the metric.
+        n: triplets attacked.
+        flipped: triplets whose rank was flipped.
+        flipped_within: flips counted up to a number of steps, as shares of n.
+        flipped_within_three: flips that need at most three steps.
+        rate_by_ratio: share flipped, by the upper end of a range of width 0.2 of the ratio of the smaller
+            distance to the larger, before the attack.
+        rmse: mean and standard deviation over the flipped, in levels, images truncated to 8 bits.
+        steps: mean and median over the flipped.
+    """
+
+    metric: str
+    n: int
+    flipped: int
+    flipped_within: Mapping[int, float]
+    flipped_within_three: int
+    rate_by_ratio: Mapping[float, float]
+    rmse: tuple[float, float]
+    steps: tuple[float, float]
+
+
+WHITE_BOX_PGD = PublishedAttack(
+    metric="lpips-alex",
+    n=12_227,
+    flipped=9_724,
+    flipped_within={1: 0.071, 3: 0.161, 5: 0.246, 10: 0.430, 20: 0.677, 29: 0.795},
+    flipped_within_three=1_970,
+    rate_by_ratio={0.2: 0.536, 0.4: 0.792, 0.6: 0.932, 0.8: 0.992, 1.0: 1.0},
+    rmse=(1.244, 0.590),
+    steps=(11.0, 10.0),
+)

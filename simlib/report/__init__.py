@@ -1,0 +1,1 @@
+"""Figures, tables and provenance boxes: what a reader of the book sees."""

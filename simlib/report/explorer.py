@@ -1,0 +1,138 @@
+"""The explorer: one object that is a figure on a page and an instrument in a notebook."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import plotly.graph_objects as go
+import torch
+
+from simlib.attacks import PAPER_EPS, PAPER_STEP, PAPER_STEPS, AttackResult, RankFlip, pgd
+from simlib.errors import InputError
+from simlib.kernels.images import LEVELS
+from simlib.report.figures import (
+    Panel,
+    axis_of,
+    flip_panels,
+    flip_rows,
+    picture_grid,
+    picture_slider,
+    png_source,
+)
+
+if TYPE_CHECKING:
+    from ipywidgets import VBox
+
+HEADLESS_VARIABLE = "SIMLIB_HEADLESS"
+_PLOTLY = "application/vnd.plotly.v1+json"
+
+
+class FlipExplorer:
+    """PGD on triplets of a problem, to be looked at one by one.
+
+    On a page it is a plotly figure with a slider over the triplets. In a live notebook it is a widget
+    whose dials run the attack again: the triplet, the budget, the number of steps.
+
+    Args:
+        problem: what is attacked.
+        shown: positions of the triplets on offer.
+        gain: how much the change is amplified in the last picture.
+
+    Raises:
+        InputError: if no triplet is on offer.
+    """
+
+    def __init__(self, problem: RankFlip, shown: Sequence[int], *, gain: float = 20) -> None:
+        if not shown:
+            raise InputError("The explorer needs at least one triplet to show.")
+        self.problem = RankFlip(problem.metric, problem.triplets[list(shown)], problem.target)
+        self.gain = gain
+
+    def attack(self, position: int, *, eps: float = PAPER_EPS, steps: int = PAPER_STEPS) -> list[Panel]:
+        """Attack one of the triplets on offer with PGD, strict protocol, and return its five panels."""
+        triplet = self.problem.triplets[position]
+        problem = RankFlip(self.problem.metric, triplet, self.problem.target)
+        return result_panels(problem, pgd(problem, eps=eps, step=PAPER_STEP, steps=steps), 0, gain=self.gain)
+
+    @cached_property
+    def figure(self) -> go.Figure:
+        """The figure of a page: one stop of its slider for each triplet."""
+        choices = {
+            str(position + 1): flip_rows(self.attack(position)) for position in range(len(self.problem))
+        }
+        alt = (
+            f"A slider over {len(self.problem)} triplets. Each shows the reference, the other image, the "
+            "image that the metric ranks closer before and after the attack, with their distances, and the "
+            f"change between the two amplified {self.gain:g} times. "
+            f"The metric is {self.problem.metric.spec.title}."
+        )
+        return picture_slider(choices, alt=alt)
+
+    @cached_property
+    def widget(self) -> VBox:
+        """The instrument of a live notebook; its figure follows the dials."""
+        import ipywidgets as widgets
+
+        names = [(name, position) for position, name in enumerate(self.problem.triplets.names)]
+        triplet = widgets.Dropdown(options=names, value=0, description="triplet")
+        budget = widgets.FloatSlider(
+            PAPER_EPS * LEVELS, min=0.25, max=12, step=0.25, description="budget, levels"
+        )
+        steps = widgets.IntSlider(PAPER_STEPS, min=1, max=100, description="steps")
+        for dial in (budget, steps):
+            dial.continuous_update = False
+            dial.style = {"description_width": "initial"}
+        picture: Any = go.FigureWidget(picture_grid(flip_rows(self.attack(0)), alt="One flip"))
+
+        def follow(_: object) -> None:
+            panels = self.attack(int(triplet.value or 0), eps=budget.value / LEVELS, steps=steps.value)
+            with picture.batch_update():
+                for trace, panel in zip(picture.data, panels, strict=True):
+                    trace.source = png_source(panel.image)
+                    picture.layout[axis_of(trace)].title.text = panel.caption
+
+        for dial in (triplet, budget, steps):
+            dial.observe(follow, names="value")
+        return widgets.VBox([widgets.HBox([triplet, budget, steps]), picture])
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        if _is_live():
+            bundle: Any = self.widget._repr_mimebundle_()
+            return bundle
+        return {_PLOTLY: json.loads(self.figure.to_json() or "{}"), "text/plain": repr(self)}
+
+    def __repr__(self) -> str:
+        return f"FlipExplorer({self.problem.metric.spec.title}, {len(self.problem)} triplets)"
+
+
+def result_panels(problem: RankFlip, result: AttackResult, position: int, *, gain: float) -> list[Panel]:
+    """Return the five panels of one sample of a result, with the distances measured anew.
+
+    The target must be the closer or the farther image.
+    """
+    triplet = problem.triplets[position]
+    original, attacked = result.original[position : position + 1], result.images[position : position + 1]
+    attacks_p1 = bool((original == triplet.p1).all())
+    other = triplet.p0 if attacks_p1 else triplet.p1
+    with torch.no_grad():
+        distances = [float(problem.metric(triplet.ref, image)) for image in (other, original, attacked)]
+    return flip_panels(
+        reference=triplet.ref[0],
+        other=other[0],
+        original=original[0],
+        attacked=attacked[0],
+        distances=distances,
+        gain=gain,
+    )
+
+
+def _is_live() -> bool:
+    """Say whether a person sits before a running kernel, not a program that executes the notebook."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    return HEADLESS_VARIABLE not in os.environ and getattr(shell, "kernel", None) is not None
