@@ -1,0 +1,29 @@
+"""Execution and rendering of the book: run.py executes notebooks, stage.py renders pages.
+
+``plotly_pages.py``, ``mathml.py`` and ``sphinx.py`` extend Sphinx so that a page needs no other host.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simlib.errors import InputError
+
+
+def repository(start: Path | None = None) -> Path:
+    """Return the folder of the book: the one that holds ``_toc.yml`` and ``notebooks/``.
+
+    Args:
+        start: where to look first; upwards from here, then beside the installed package.
+
+    Raises:
+        InputError: neither place belongs to a checkout of the book.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (folder / "_toc.yml").is_file() and (folder / "notebooks").is_dir():
+            return folder
+    raise InputError(
+        f"No book found in {here} or above it (a folder with _toc.yml and notebooks/). "
+        "Run this command inside a clone of the book's repository."
+    )

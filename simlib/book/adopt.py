@@ -1,0 +1,52 @@
+"""Adoption of a run as the published one: its outputs go into the committed notebooks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from simlib.book import repository
+from simlib.book.notebooks import find_notebooks, read_notebook, read_source, strip_run, write_notebook
+from simlib.book.stage import TEASER_FILE, picture
+from simlib.errors import NotebookError
+
+
+def adopt(executed: Path | str, root: Path | None = None) -> list[Path]:
+    """Put the outputs of executed notebooks into the committed pairs; return the files written.
+
+    All are checked before the first is written. Each ``.ipynb`` keeps the cells of its ``.py`` file.
+
+    Args:
+        executed: the folder that ``simlib notebooks`` wrote.
+        root: the book's repository, found from the working directory by default.
+
+    Raises:
+        NotebookError: a notebook is absent there, or its ``.py`` file has changed since it ran.
+        OutputError: a file cannot be written.
+    """
+    root = root or repository()
+    adopted = {}
+    for name, path in find_notebooks(root / "notebooks").items():
+        ran = Path(executed) / f"{name}.ipynb"
+        if not ran.is_file():
+            raise NotebookError(
+                f"No executed notebook {ran}. Run first: simlib notebooks --profile reference"
+            )
+        notebook, source = read_notebook(ran), read_source(path)
+        strip_run(notebook)
+        if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
+            raise NotebookError(f"{path} has changed since {ran} ran. Run it again, then adopt.")
+        # how the pair belongs together is said in the .py file
+        notebook.metadata["jupytext"] = source.metadata.get("jupytext", {})
+        notebook.metadata["kernelspec"] = source.metadata["kernelspec"]
+        adopted[path.with_suffix(".ipynb")] = notebook
+    for path, notebook in adopted.items():
+        write_notebook(notebook, path)
+    return [*adopted, *_write_teaser(adopted, root)]
+
+
+def _write_teaser(adopted: dict[Path, object], root: Path) -> list[Path]:
+    for notebook in adopted.values():
+        if drawn := picture(notebook):
+            (root / TEASER_FILE).write_bytes(drawn)
+            return [root / TEASER_FILE]
+    return []

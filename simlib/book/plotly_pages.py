@@ -1,0 +1,102 @@
+"""Plotly figures in the book's pages: the figure's JSON in the page, plotly.js once beside the pages."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.writers.html5 import HTML5Translator
+
+MIME_TYPE = "application/vnd.plotly.v1+json"
+SCRIPT = "vendor/plotly.min.js"
+_DEFAULT_HEIGHT = 450
+
+_logger = logging.getLogger(__name__)
+
+
+class PlotlyFigure(nodes.General, nodes.Element):
+    """A plotly figure in the document tree; ``figure`` holds its JSON object, ``alt`` its description."""
+
+
+class PlotlyRenderer:
+    """Tells myst-nb how a plotly output becomes part of a page (an entry point names this class)."""
+
+    # above image/png and text/html, which a figure may carry for other readers of the notebook
+    mime_priority_overrides: ClassVar[Sequence[tuple[str, str, int]]] = [("*", MIME_TYPE, 1)]
+
+    @staticmethod
+    def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Element] | None:
+        """Return the node of a plotly output, or None for any other type.
+
+        A figure without ``layout.meta.alt`` is a warning, which fails the build of the book.
+        """
+        if data.mime_type != MIME_TYPE:
+            return None
+        figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
+        meta = figure.get("layout", {}).get("meta")
+        alt = str(meta.get("alt", "")).strip() if isinstance(meta, dict) else ""
+        if not alt:
+            cell = "?" if data.cell_index is None else data.cell_index + 1
+            renderer.logger.warning(
+                f"plotly figure of cell {cell} has no alternative text: "
+                "call figure.update_layout(meta={'alt': '...'})",
+                subtype="plotly_alt",
+                line=data.line,
+            )
+        return [PlotlyFigure("", figure=figure, alt=alt)]
+
+
+def visit_plotly_figure(translator: HTML5Translator, node: PlotlyFigure) -> None:
+    """Write the figure's container, its JSON and what is shown without JavaScript."""
+    figure = {key: node["figure"][key] for key in ("data", "layout", "frames") if node["figure"].get(key)}
+    alt = escape(node["alt"], quote=True)
+    height = int(figure.get("layout", {}).get("height") or _DEFAULT_HEIGHT)
+    # a closing tag inside a string would end the script element
+    text = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
+    text = text.replace("<!--", "<\\!--")
+    translator.body.append(
+        f'<div class="plotly-figure" role="img" aria-label="{alt}" data-responsive="true" '
+        f'style="min-height:{height}px">'
+        f'<script type="application/json" class="plotly-json">{text}</script>'
+        f"<noscript><p>This figure is drawn by JavaScript. It shows: {alt}</p></noscript></div>\n"
+    )
+    raise nodes.SkipNode
+
+
+def depart_plotly_figure(translator: HTML5Translator, node: PlotlyFigure) -> None:
+    """Nothing follows a figure."""
+
+
+def copy_plotly(app: Sphinx, error: Exception | None = None) -> None:
+    """Copy the installed plotly's own script beside the pages."""
+    if app.builder.format != "html" or error is not None:
+        return
+    import plotly
+
+    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    target = Path(app.outdir) / "_static" / SCRIPT
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def add_scripts(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Load plotly's script in the pages that show a figure, and in no other."""
+    if doctree is not None and next(iter(doctree.findall(PlotlyFigure)), None) is not None:
+        app.add_js_file(SCRIPT, loading_method="defer")
+        app.add_js_file("plotly-book.js", loading_method="defer")
+
+
+def setup(app: Sphinx) -> None:
+    """Register the figure's node and its scripts."""
+    app.add_node(PlotlyFigure, html=(visit_plotly_figure, depart_plotly_figure))
+    app.connect("builder-inited", copy_plotly)
+    app.connect("html-page-context", add_scripts)

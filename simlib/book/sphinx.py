@@ -1,0 +1,52 @@
+"""The book's Sphinx extension: figures, formulas, and pages that ask no other host for anything."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from simlib.book import mathml, plotly_pages
+
+_logger = logging.getLogger(__name__)
+
+
+def keep_local(
+    app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """Take scripts and style sheets of other hosts out of a page.
+
+    Themes and extensions add them for features this book does not use (live code, fonts).
+    """
+    for kind in ("script_files", "css_files"):
+        context[kind] = [file for file in context.get(kind, []) if not _asks_elsewhere(file)]
+
+
+def _asks_elsewhere(file: Any) -> bool:
+    """Tell whether a script or style sheet lies on, or an inline script names, another host."""
+    inline = getattr(file, "attributes", {}).get("body") or ""
+    return "//" in str(getattr(file, "filename", file) or "") or "https://" in inline
+
+
+def warn_without_alt(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Warn about each picture without alternative text; warnings fail the build of the book."""
+    for image in doctree.findall(nodes.image):
+        if not str(image.get("alt", "")).strip():
+            _logger.warning(
+                "a picture has no alternative text: give the directive `:alt:`, "
+                "or the notebook cell the metadata mystnb.image.alt",
+                location=(page, image.line),
+                type="image_alt",
+            )
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register everything; called by Sphinx, see ``extra_extensions`` in ``_config.yml``."""
+    plotly_pages.setup(app)
+    mathml.setup(app)
+    # after the other handlers of this event, which add files
+    app.connect("html-page-context", keep_local, priority=900)
+    app.connect("doctree-resolved", warn_without_alt)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,142 @@
+"""From notebooks with outputs to pages: gather what the table of contents needs, then render it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from simlib.book import repository
+from simlib.book.notebooks import read_notebook, strip_run, tags, write_notebook
+from simlib.book.parameters import show_values
+from simlib.errors import InputError, NotebookError, OutputError
+
+# the cell of this tag draws the picture that stands for the book: in its first page and its README
+TEASER_TAG = "teaser"
+TEASER_FILE = Path("book/_static/teaser.png")
+# the package cannot be run by `python -m`, and its script may not be on the path
+_JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+
+
+def build_book(notebooks: Path | str, output: Path | str, root: Path | None = None) -> Path:
+    """Render the book from notebooks that were executed before; return the path of its first page.
+
+    Nothing is executed. A warning fails the build, and a failed build leaves the former pages alone.
+
+    Args:
+        notebooks: the folder of executed notebooks, or of the committed ones.
+        output: the folder for the pages; it is replaced.
+        root: the book's repository, found from the working directory by default.
+
+    Raises:
+        NotebookError: a notebook of the table of contents is absent, or was never executed.
+        InputError: a page of the table of contents is absent, or the book has warnings.
+        OutputError: the folder for the pages cannot be replaced.
+    """
+    root = (root or repository()).resolve()
+    output = Path(output).resolve()
+    if output.exists() and any(output.iterdir()) and not (output / "genindex.html").exists():
+        raise OutputError(
+            f"{output} holds other files than a book. Give a new or empty folder with --output."
+        )
+    work = output.with_name(f"{output.name}.work")
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        stage(Path(notebooks).resolve(), work / "source", root)
+        html = _render(work / "source", work)
+        shutil.rmtree(output, ignore_errors=True)
+        html.rename(output)
+    except OSError as error:
+        raise OutputError(f"Cannot write the book to {output}: {error}. Choose another --output.") from error
+    shutil.rmtree(work, ignore_errors=True)
+    return output / "index.html"
+
+
+def stage(notebooks: Path, target: Path, root: Path) -> None:
+    """Gather configuration, prose, static files and executed notebooks in a folder to render.
+
+    Raises:
+        NotebookError: a notebook of the table of contents is absent, or was never executed.
+        InputError: a page of the table of contents is absent.
+    """
+    target.mkdir(parents=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copyfile(root / name, target / name)
+    shutil.copytree(root / "book", target / "book")
+    (target / "notebooks").mkdir()
+    for page in pages(root / "_toc.yml"):
+        if page.startswith("notebooks/"):
+            _stage_notebook(notebooks / f"{Path(page).name}.ipynb", target)
+        elif not (root / f"{page}.md").is_file():
+            raise InputError(
+                f"{root / '_toc.yml'} names {page}, but there is no {page}.md. Write it, or take it out."
+            )
+
+
+def pages(contents: Path) -> list[str]:
+    """Return the pages that a table of contents names, in order, without suffix."""
+    import yaml
+
+    return list(_files(yaml.safe_load(contents.read_text(encoding="utf-8"))))
+
+
+def picture(notebook: Any, tag: str = TEASER_TAG) -> bytes | None:
+    """Return the PNG picture that the cell of a tag has put out; None where there is none."""
+    for cell in notebook.cells:
+        if tag in tags(cell):
+            for output in cell.get("outputs", []):
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output["data"]["image/png"])
+    return None
+
+
+def _files(entry: Any) -> Iterator[str]:
+    if isinstance(entry, list):
+        for part in entry:
+            yield from _files(part)
+    elif isinstance(entry, dict):
+        yield from (entry[key] for key in ("root", "file") if key in entry)
+        for key in ("parts", "chapters", "sections", "subtrees", "entries"):
+            yield from _files(entry.get(key))
+
+
+def _stage_notebook(path: Path, target: Path) -> None:
+    if not path.is_file():
+        raise NotebookError(f"No executed notebook {path}. Run first: simlib notebooks {path.stem}")
+    notebook = read_notebook(path)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if code and not any(cell.outputs for cell in code):
+        raise NotebookError(f"{path} has no outputs. Run first: simlib notebooks {path.stem}")
+    show_values(notebook, notebook.metadata.get("simlib", {}).get("parameters", {}))
+    strip_run(notebook)
+    # the page's picture shows the same run as the page's numbers
+    if drawn := picture(notebook):
+        (target / TEASER_FILE).write_bytes(drawn)
+    write_notebook(notebook, target / "notebooks" / path.name)
+
+
+def _render(source: Path, work: Path) -> Path:
+    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(source), "--path-output", str(work)]
+    command += ["--all", "-n", "-W", "--keep-going", "--quiet"]
+    done = subprocess.run(
+        command,
+        # the messages are passed on, where colours would be noise
+        env={**os.environ, "NO_COLOR": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        problems = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+        raise InputError(
+            f"The book in {source} has problems:\n"
+            + ("\n".join(problems) or done.stdout[-3000:])
+            + "\nCorrect them in book/ or notebooks/ and build again."
+        )
+    return work / "_build" / "html"
