@@ -1,0 +1,1 @@
+"""How fast the attacks are, against the same attack one triplet at a time; run by ``make bench``."""

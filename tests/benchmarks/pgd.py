@@ -1,0 +1,103 @@
+"""PGD with the paper's settings: batched against one triplet at a time, and a step against the network."""
+
+from __future__ import annotations
+
+import importlib
+import statistics
+from functools import partial
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from simlib.attacks import AttackResult, RankFlip, pgd
+from simlib.attacks.gradient import PAPER_EPS, PAPER_STEP, _margin_and_gradient
+from simlib.kernels.projection import project_linf
+from simlib.metrics import Metric
+from simlib.metrics.deep import FeatureDistance
+from simlib.triplets import Triplets, photos
+from tests.benchmarks.timing import median_ratio, seconds
+from tests.oracles import Distance, OneByOne, pgd_one_by_one
+
+TRIPLETS = 256
+ROUNDS = 4
+
+
+def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
+    """Return the figures of PGD as they stand in ``bench.json``."""
+    assert isinstance(metric, FeatureDistance)
+    threads = torch.get_num_threads()
+    triplets = photos(TRIPLETS).to(device=device)
+    problem = RankFlip(metric, triplets)
+    distance = as_published(metric).to(device)
+    slow_threads = faster_thread_count(distance, triplets, threads)
+    attack_all = partial(pgd, problem, protocol="paper", batch_size=TRIPLETS)
+    seconds(attack_all)
+    share = TRIPLETS // ROUNDS
+    ratios, alone, batched = [], list[OneByOne](), list[AttackResult]()
+    for start in tqdm(range(0, TRIPLETS, share), desc="PGD, batched and one by one", unit="round"):
+        torch.set_num_threads(slow_threads)
+        one_by_one = seconds(lambda s=start: alone.extend(attack_some(distance, triplets[s : s + share])))
+        torch.set_num_threads(threads)
+        ratios.append((one_by_one / share) / (seconds(lambda: batched.append(attack_all())) / TRIPLETS))
+    flips_alone = torch.tensor([found.flipped for found in alone])
+    return {
+        "ratio": statistics.median(ratios),
+        "ratios": ratios,
+        "overhead": step_overhead(distance.net, problem),
+        "same_flips": float((batched[-1].flipped.cpu() == flips_alone).float().mean()),
+        "flipped": int(batched[-1].flipped.sum()),
+        "triplets": TRIPLETS,
+        "milliseconds_per_triplet": 1e3 * statistics.median(result.seconds for result in batched) / TRIPLETS,
+        "metric": metric.spec.title,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": threads,
+        "threads_one_by_one": slow_threads,
+    }
+
+
+def as_published(metric: FeatureDistance) -> Any:
+    """Build the same metric from its own package, to be called as the paper's code calls it."""
+    if metric.spec.library == "lpips":
+        published = importlib.import_module("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
+        published.net.load_state_dict(metric.backbone.state_dict())
+        return published
+    package = importlib.import_module("stlpips_pytorch.stlpips")
+    return package.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
+
+
+def attack_some(distance: Distance, triplets: Triplets) -> list[OneByOne]:
+    """Attack triplets one at a time, in [-1, 1]."""
+    return [
+        pgd_one_by_one(
+            distance, *(image[i : i + 1] * 2 - 1 for image in (triplets.ref, triplets.p0, triplets.p1))
+        )
+        for i in range(len(triplets))
+    ]
+
+
+def faster_thread_count(distance: Distance, triplets: Triplets, most: int) -> int:
+    """Return the number of threads, 1 or all, at which one triplet at a time is faster."""
+    times = {}
+    for threads in {1, most}:
+        torch.set_num_threads(threads)
+        attack_some(distance, triplets[:1])
+        times[threads] = seconds(lambda: attack_some(distance, triplets[:4]))
+    torch.set_num_threads(most)
+    return min(times, key=lambda threads: times[threads])
+
+
+def step_overhead(network: Any, problem: RankFlip) -> float:
+    """Return the time of a step of PGD over that of the published network alone, forward and backward."""
+    batch = problem.batch()
+
+    def step() -> torch.Tensor:
+        _, gradient = _margin_and_gradient(batch, batch.original, "paper")
+        return project_linf(batch.original.add(gradient.sign(), alpha=PAPER_STEP), batch.original, PAPER_EPS)
+
+    def bare() -> torch.Tensor:
+        images = batch.original.detach().requires_grad_()
+        total = torch.stack([layer.sum() for layer in network(images)]).sum()
+        return torch.autograd.grad(total, images)[0]
+
+    return median_ratio(step, bare, rounds=15)
