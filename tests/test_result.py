@@ -1,0 +1,49 @@
+"""Results join in order, and measure their change in closed form."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from simlib.attacks import AttackResult, RankFlip, fgsm, pgd
+from simlib.errors import InputError
+from tests.support import any_weights, random_triplets
+
+
+@pytest.fixture(scope="module")
+def result() -> AttackResult:
+    return pgd(RankFlip(any_weights("l2"), random_triplets(4)), steps=2)
+
+
+def test_size_of_a_change_in_closed_form(result: AttackResult) -> None:
+    original = torch.full((1, 3, 4, 4), 100 / 255)
+    images = original.clone()
+    images[0, 0, 0, 0] += 3 / 255
+    images[0, 1, 2, 2] -= 4 / 255
+    measured = dataclasses.replace(result, original=original, images=images)
+    torch.testing.assert_close(measured.linf, torch.tensor([4 / 255]))
+    torch.testing.assert_close(measured.l2, torch.tensor([5 / 255]))
+    torch.testing.assert_close(measured.rmse, torch.tensor([(25 / 48) ** 0.5]))
+
+
+def test_rmse_is_that_of_the_saved_image(result: AttackResult) -> None:
+    original = torch.full((1, 3, 4, 4), 100 / 255)
+    measured = dataclasses.replace(result, original=original, images=original + 0.4 / 255)
+    assert torch.equal(measured.rmse, torch.zeros(1))
+
+
+def test_joined_in_order(result: AttackResult) -> None:
+    joined = AttackResult.concatenate([result, result])
+    assert joined.names == result.names * 2
+    assert torch.equal(joined.images[4:], result.images)
+    assert joined.seconds == 2 * result.seconds
+    assert len(joined) == 8
+
+
+def test_only_like_results_join(result: AttackResult) -> None:
+    other = fgsm(RankFlip(any_weights("l2"), random_triplets(1)))
+    for parts in ([], [result, other]):
+        with pytest.raises(InputError, match="one and the same attack"):
+            AttackResult.concatenate(parts)
