@@ -11,6 +11,9 @@ from tests.browser import find_chromium, in_ci
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Tests run side by side, one to a core; threads of one that wait for those of another cost many times over.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 _weights = ROOT.parent / "shared" / "data" / "weights"
 if "SIMLIB_WEIGHTS" not in os.environ and _weights.is_dir():
     os.environ["SIMLIB_WEIGHTS"] = str(_weights)

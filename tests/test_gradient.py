@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simlib.attacks import PAPER_EPS, AttackResult, Protocol, RankFlip, Target, fgsm, pgd
+from simlib.attacks import ATTACKS, PAPER_EPS, AttackResult, Protocol, RankFlip, Target, fgsm, pgd
 from simlib.errors import InputError, UnknownNameError
 from simlib.metrics import Metric
 from simlib.triplets import Triplets, photos, read_image, write_image
@@ -20,12 +20,8 @@ from tests.oracles import pgd_one_by_one
 from tests.support import any_weights, random_triplets
 
 Attack = Callable[..., AttackResult]
-ATTACKS: dict[str, Attack] = {
-    "fgsm": fgsm,
-    "pgd": pgd,
-    "pgd all steps": partial(pgd, early_stop=False, steps=6),
-}
-every_attack = pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+VARIANTS: dict[str, Attack] = {**ATTACKS, "pgd all steps": partial(pgd, early_stop=False, steps=6)}
+every_attack = pytest.mark.parametrize("attack", VARIANTS.values(), ids=VARIANTS.keys())
 every_protocol = pytest.mark.parametrize("protocol", get_args(Protocol))
 every_target = pytest.mark.parametrize("target", get_args(Target))
 

@@ -2,9 +2,11 @@
 
 from simlib.attacks.gradient import FGSM_GRID, PAPER_EPS, PAPER_STEP, PAPER_STEPS, fgsm, pgd
 from simlib.attacks.problem import FlipBatch, RankFlip, Target
+from simlib.attacks.registry import ATTACKS, run
 from simlib.attacks.result import AttackResult, Protocol
 
 __all__ = [
+    "ATTACKS",
     "FGSM_GRID",
     "PAPER_EPS",
     "PAPER_STEP",
@@ -16,4 +18,5 @@ __all__ = [
     "Target",
     "fgsm",
     "pgd",
+    "run",
 ]

@@ -6,11 +6,13 @@ cache, then downloaded into the first of the two that is set.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pickle
+import socket
 import urllib.error
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 from simlib.errors import WeightsError, unknown_name
 
 FOLDER_VARIABLE = "SIMLIB_WEIGHTS"
+_SILENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -146,12 +149,24 @@ def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
         return verified(file, target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            file.url, str(target), hash_prefix=file.digests[target.name], progress=progress
-        )
+        with _no_longer_than(_SILENCE_SECONDS):
+            torch.hub.download_url_to_file(
+                file.url, str(target), hash_prefix=file.digests[target.name], progress=progress
+            )
     except (urllib.error.URLError, OSError, RuntimeError) as error:
         raise WeightsError(_absent(file, f"The download failed: {error}.")) from error
     return target
+
+
+@contextlib.contextmanager
+def _no_longer_than(seconds: float) -> Iterator[None]:
+    """Give up on hosts that stay silent; torch hub would wait for them for minutes, and takes no limit."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
 
 
 def verified(file: WeightsFile, path: Path) -> Path:

@@ -27,7 +27,7 @@ def code_hash() -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Provenance:
     """The conditions of a run, shown as a folded box in the book and as text elsewhere.
 
@@ -37,7 +37,7 @@ class Provenance:
 
     rows: tuple[tuple[str, str], ...]
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self.rows)
 
     def _repr_html_(self) -> str:

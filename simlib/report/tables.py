@@ -12,7 +12,7 @@ from simlib.errors import InputError
 Cell = str | int | float | Rate | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
     """Rows under a header; rates are shown with their interval, None as a dash.
 
@@ -31,7 +31,7 @@ class Table:
                 f"Row {wrong[0]} has {len(self.rows[wrong[0]])} cells, the header {len(self.header)}."
             )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [self.header, *(tuple(_text(cell) for cell in row) for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
