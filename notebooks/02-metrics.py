@@ -42,6 +42,7 @@ import torch
 from myst_nb import glue
 
 from simlib import metrics
+from simlib.benchmark.published import EXAMPLE_TRIPLET
 from simlib.benchmark.statistics import disagreements, wilson
 from simlib.kernels.device import pick_device
 from simlib.report.figures import COLORS, Panel, picture_grid, rate_bars, rate_matrix
@@ -85,7 +86,7 @@ glue("absent_note", note, display=False)
 # %% [markdown]
 # {glue:text}`absent_note:s`
 #
-# **L2** compares pixel by pixel. **SSIM** {cite}`wang2004ssim` compares means, variances and covariances in a sliding window:
+# **L2** compares pixel by pixel. **SSIM** {cite}`wang2004ssim` compares means, variances and covariances in a sliding window, and is computed here by piq {cite}`kastryulin2022piq`:
 #
 # $$
 # \operatorname{SSIM}(x, y) = \frac{(2\mu_x\mu_y + c_1)(2\sigma_{xy} + c_2)}{(\mu_x^2 + \mu_y^2 + c_1)(\sigma_x^2 + \sigma_y^2 + c_2)},
@@ -93,10 +94,10 @@ glue("absent_note", note, display=False)
 # $$
 #
 # **LPIPS** {cite}`zhang2018unreasonable` compares the features $\hat{y}^l$ of a classification network, scaled to unit length at each
-# position, with weights $w_l$ that were fitted to human judgements:
+# position, with weights $w_{lc} \ge 0$ of the channels that were fitted to human judgements:
 #
 # $$
-# d(x, x_0) = \sum_l \frac{1}{H_l W_l} \sum_{h,w} \left\lVert w_l \odot (\hat{y}^l_{hw} - \hat{y}^l_{0hw}) \right\rVert_2^2.
+# d(x, x_0) = \sum_l \frac{1}{H_l W_l} \sum_{h,w} \sum_c w_{lc} \left( \hat{y}^l_{hwc} - \hat{y}^l_{0hwc} \right)^2.
 # $$
 #
 # **ST-LPIPS** {cite}`ghildyal2022shift` is LPIPS on a network whose sampling is anti-aliased, retrained so that a shift by a pixel or two
@@ -106,8 +107,8 @@ glue("absent_note", note, display=False)
 # %% [markdown]
 # ## A known answer
 #
-# The authors of LPIPS publish one triplet with the distances it should give. Where its three images are at hand, they
-# are measured here.
+# One triplet comes with the code of LPIPS, and the distances it should give are known to three digits. Where its three
+# images are at hand, they are measured here.
 
 # %%
 folder = (
@@ -122,11 +123,12 @@ if example is None:
     answer = Table(("metric", "example"), tuple((title, "images not at hand") for title in titles))
 else:
     answer = Table(
-        ("metric", "first image", "second image", "closer"),
+        ("metric", "first image", "published", "second image", "published", "closer"),
         tuple(
-            (m.spec.title, a, b, "second" if a > b else "first")
+            (m.spec.title, a, known[0], b, known[1], "second" if a > b else "first")
             for m in available
             for a, b in [(float(m(example.ref, example.p0)), float(m(example.ref, example.p1)))]
+            for known in [EXAMPLE_TRIPLET.get(m.spec.name, (None, None))]
         ),
     )
 answer

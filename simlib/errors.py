@@ -22,6 +22,10 @@ class WeightsError(SimlibError, RuntimeError):
     """Pretrained weights are absent, or are not the ones that were asked for."""
 
 
+class AbsentWeightsError(WeightsError):
+    """Pretrained weights are not on this machine and cannot be downloaded now."""
+
+
 class OutputError(SimlibError, OSError):
     """A result cannot be written where it was asked to go."""
 

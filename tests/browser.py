@@ -39,16 +39,16 @@ def in_ci() -> bool:
 
 def install_chromium() -> bool:
     """Install Chromium: the system's package as root, else Playwright's own; return whether it worked."""
-    system = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
-    commands = [[sys.executable, "-m", "playwright", "install", "chromium"]]
-    if system:
-        package = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-        commands = [["apt-get", "update", "-qq"], package]
+    own = [[sys.executable, "-m", "playwright", "install", "chromium"]]
+    package = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+    system = [["apt-get", "update", "-qq"], package]
+    may_install = hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in commands:
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=False)
-        if done.returncode:
-            return False
+    for commands in (system, own) if may_install else (own,):
+        for command in commands:
+            subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=False)
+        if find_chromium() is not None:
+            break
     return find_chromium() is not None
 
 

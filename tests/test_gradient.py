@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simlib import metrics
 from simlib.attacks import ATTACKS, PAPER_EPS, AttackResult, Protocol, RankFlip, Target, fgsm, pgd
 from simlib.errors import InputError, UnknownNameError
 from simlib.metrics import Metric
@@ -121,12 +122,36 @@ def test_rounding_erases_some_flips_of_the_paper_protocol(metric: Metric) -> Non
     assert torch.equal(result.rmse[small], torch.zeros(int(small.sum())))
 
 
-def test_a_sample_that_flips_at_once_leaves_at_once(triplets: Triplets) -> None:
-    result = pgd(RankFlip(any_weights("l2"), triplets), eps=1.0, step=1.0)
-    flipped = result.flipped
-    assert flipped.any()
-    assert torch.equal(result.forwards[flipped], result.steps[flipped] + 1)
-    assert torch.equal(result.backwards[flipped], result.steps[flipped])
+class Counting(Metric):
+    """The mean squared error, which notes how many images it looks at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = metrics.spec_of("l2")
+        self.seen: list[int] = []
+
+    def embed(self, images: torch.Tensor) -> metrics.Features:
+        self.seen.append(len(images))
+        return (images,)
+
+    def compare(self, reference: metrics.Features, features: metrics.Features) -> torch.Tensor:
+        return (reference[0] - features[0]).square().mean(dim=(1, 2, 3))
+
+
+@every_protocol
+def test_a_sample_that_has_flipped_costs_nothing_more(protocol: Protocol, triplets: Triplets) -> None:
+    counting = Counting()
+    result = pgd(RankFlip(counting, triplets), eps=0.2, step=0.01, protocol=protocol)
+    assert result.flipped.any()
+    assert len(result.steps.unique()) > 2
+    measured = 1 if protocol == "strict" else 2
+    prepared, attack, after = counting.seen[:3], counting.seen[3:-measured], counting.seen[-measured:]
+    assert prepared == [len(triplets)] * 3
+    assert after == [len(triplets)] * measured
+    assert attack == [int((result.steps >= step).sum()) for step in range(len(attack))]
+    # Under the strict protocol the final measurement is the last test of those that never flipped.
+    tested_last = 0 if protocol == "paper" else int((~result.flipped).sum())
+    assert sum(attack) == int(result.forwards.sum()) - tested_last
 
 
 def test_attacked_image_equal_to_the_reference(triplets: Triplets) -> None:
@@ -157,11 +182,10 @@ def test_fgsm_takes_the_smallest_size_that_flips(triplets: Triplets) -> None:
     sizes = (result.linf[result.flipped] * 255).round()
     assert torch.equal(sizes.long(), result.steps[result.flipped])
     for size in range(1, 11):
-        alone = fgsm(problem, grid=[size / 255])
-        assert torch.equal(
-            alone.flipped & ~(result.flipped & (result.steps < size)), alone.flipped & (result.steps >= size)
-        )
-        assert not alone.flipped[result.flipped & (result.steps > size)].any()
+        alone = fgsm(problem, grid=[size / 255]).flipped
+        assert alone[result.flipped & (result.steps == size)].all()
+        assert not alone[result.steps > size].any()
+        assert not alone[~result.flipped].any()
 
 
 @given(
@@ -188,6 +212,7 @@ def test_budget_holds_for_any_size(side: int, n: int, levels: float, protocol: P
         (pgd, {"eps": float("nan")}, "eps is nan"),
         (pgd, {"step": -1.0}, "step is -1.0"),
         (pgd, {"steps": 0}, "steps is 0"),
+        (pgd, {"steps": 0.5}, "steps is 0.5"),
         (pgd, {"batch_size": 0}, "batch_size is 0"),
         (fgsm, {"grid": []}, "at least one size"),
         (fgsm, {"grid": [0.2, 0.1]}, "each larger"),
@@ -204,7 +229,10 @@ def test_unknown_protocol() -> None:
         pgd(RankFlip(any_weights("l2"), random_triplets(1)), protocol="stricter")  # pyright: ignore
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@needs_gpu
 @every_attack
 def test_on_a_gpu(attack: Attack, triplets: Triplets) -> None:
     metric = any_weights.__wrapped__("st-lpips-alex", torch.float64)
@@ -213,3 +241,14 @@ def test_on_a_gpu(attack: Attack, triplets: Triplets) -> None:
     assert on_gpu.images.device.type == "cuda"
     assert torch.equal(on_gpu.flipped.cpu(), on_cpu.flipped)
     assert torch.equal(on_gpu.steps.cpu(), on_cpu.steps)
+
+
+@needs_gpu
+def test_float32_on_a_gpu_is_exact_and_repeats(triplets: Triplets) -> None:
+    metric = any_weights.__wrapped__("st-lpips-alex").to("cuda")
+    there = triplets.to(device="cuda")
+    problem = RankFlip(metric, there)
+    assert torch.equal(pgd(problem).images, pgd(problem).images)
+    exact = any_weights("st-lpips-alex", torch.float64)(triplets.ref.double(), triplets.p0.double())
+    found = metric(there.ref, there.p0).double().cpu()
+    torch.testing.assert_close(found, exact, rtol=1e-4, atol=1e-6)

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from simlib import metrics
-from simlib.errors import InputError, UnknownNameError, WeightsError
+from simlib.benchmark.published import EXAMPLE_TRIPLET
+from simlib.errors import AbsentWeightsError, InputError, UnknownNameError, WeightsError
 from simlib.metrics import Metric, MetricSpec, weights
 from simlib.triplets import example_triplet
 from tests.support import any_weights, load_or_skip, random_backbone, random_triplets, shared_data
 
 every_metric = pytest.mark.parametrize("name", metrics.names())
-EXAMPLE = {"lpips-alex": (0.722, 0.138), "lpips-squeeze": (0.711, 0.148)}
 
 
 def images(n: int = 3, side: int = 64, seed: int = 0) -> Tensor:
@@ -99,6 +99,10 @@ def test_anchor_gives_the_same_values_and_can_be_narrowed(name: str) -> None:
     metric, ref, x = any_weights(name), images(4), images(4, seed=1)
     anchor, keep = metric.anchor(ref), torch.tensor([3, 1])
     torch.testing.assert_close(anchor(x), metric(ref, x))
+    with pytest.raises(InputError, match="1 images for 4 references"):
+        anchor(x[:1])
+    with pytest.raises(InputError, match="ref"):
+        metric.anchor(ref * torch.nan)
     torch.testing.assert_close(anchor.narrow(keep)(x[keep]), metric(ref, x)[keep], rtol=1e-5, atol=1e-6)
 
 
@@ -204,19 +208,19 @@ def test_l2_in_closed_form() -> None:
     torch.testing.assert_close(any_weights("l2")(ref, x), torch.full((2,), 0.25))
 
 
-@pytest.mark.parametrize("name", EXAMPLE)
+@pytest.mark.parametrize("name", EXAMPLE_TRIPLET)
 def test_published_values_on_the_example_triplet(name: str) -> None:
     metric, folder = load_or_skip(name), shared_data()
     if folder is None:
         pytest.skip("the example triplet is not on this machine")
     triplet = example_triplet(folder / "examples")
-    for image, expected in zip((triplet.p0, triplet.p1), EXAMPLE[name], strict=True):
+    for image, expected in zip((triplet.p0, triplet.p1), EXAMPLE_TRIPLET[name], strict=True):
         assert float(metric(triplet.ref, image)) == pytest.approx(expected, abs=1e-3)
 
 
 def test_load_first_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str) -> dict[str, Tensor]:
-        raise WeightsError(f"{name} is not here")
+        raise AbsentWeightsError(f"{name} is not here")
 
     monkeypatch.setattr(weights, "load", load)
     metric, reason = metrics.load_first("lpips-alex", "l2")
@@ -226,3 +230,24 @@ def test_load_first_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> N
     assert "L2" in reason
     with pytest.raises(WeightsError, match="alexnet"):
         metrics.load_first("lpips-alex", "lpips-vgg")
+
+
+def test_wrong_weights_are_an_error_and_no_reason_to_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> dict[str, Tensor]:
+        raise WeightsError(f"{name} is another file")
+
+    monkeypatch.setattr(weights, "load", load)
+    with pytest.raises(WeightsError, match="another file"):
+        metrics.load_first("lpips-alex", "l2")
+    with pytest.raises(WeightsError, match="another file"):
+        metrics.load_available(["l2", "lpips-alex"])
+
+
+def test_available_metrics_and_the_titles_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(name: str) -> dict[str, Tensor]:
+        raise AbsentWeightsError(f"{name} is not here")
+
+    monkeypatch.setattr(weights, "load", load)
+    found, absent = metrics.load_available(["l2", "lpips-alex", "ssim"])
+    assert [metric.spec.name for metric in found] == ["l2", "ssim"]
+    assert absent == ["LPIPS (Alex)"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -60,9 +61,11 @@ def test_every_parameter_has_a_comment(name: str, root: Path) -> None:
     text = jupytext.read(root / "notebooks" / f"{name}.py")
     cells = [cell for cell in text.cells if "parameters" in tags(cell)]
     assert len(cells) == 1
-    assignments = [line for line in cells[0].source.splitlines() if re.match(r"\w+\s*(:.*)?=", line)]
-    assert assignments
-    assert not [line for line in assignments if "#" not in line]
+    source = cells[0].source
+    statements = [statement for statement in ast.parse(source).body if isinstance(statement, ast.Assign)]
+    assert statements
+    for statement in statements:
+        assert "#" in source.splitlines()[(statement.end_lineno or 0) - 1]
 
 
 @pytest.mark.parametrize("profile", ["smoke", "quick", "reference"])

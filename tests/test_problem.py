@@ -105,3 +105,10 @@ def test_bad_problems_are_refused() -> None:
         RankFlip(metric, random_triplets(1, side=16))
     with pytest.raises(InputError, match="batch_size"):
         next(RankFlip(metric, triplets).split(0))
+
+
+def test_candidates_that_do_not_fit_are_refused() -> None:
+    problem = RankFlip(any_weights("l2"), random_triplets(3))
+    for images in (problem.triplets.p0[:1], problem.triplets.p0 * 300, problem.triplets.p0.double()):
+        with pytest.raises(InputError):
+            problem.margin(images)

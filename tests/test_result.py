@@ -44,6 +44,7 @@ def test_joined_in_order(result: AttackResult) -> None:
 
 def test_only_like_results_join(result: AttackResult) -> None:
     other = fgsm(RankFlip(any_weights("l2"), random_triplets(1)))
-    for parts in ([], [result, other]):
+    longer = dataclasses.replace(result, parameters={"steps": 3})
+    for parts in ([], [result, other], [result, longer]):
         with pytest.raises(InputError, match="one and the same attack"):
             AttackResult.concatenate(parts)

@@ -66,14 +66,15 @@ def test_an_executed_notebook_knows_its_origin_and_no_machine(source: Path, tmp_
     notebook = read_notebook(first.path)
     assert notebook.metadata["simlib"]["profile"] == "quick"
     assert notebook.metadata["simlib"]["parameters"] == {"n": 3, "label": "b"}
-    assert len(notebook.metadata["simlib"]["code_hash"]) == 64
+    assert len(notebook.metadata["simlib"]["source_hash"]) == 64
     assert "papermill" not in json.dumps(notebook)
     assert str(tmp_path) not in json.dumps(notebook)
     write(source, "01-good", "print(n, label, 'changed')")
     second = run_notebooks(["01-good"], output=tmp_path / "out", source=source)[0]
-    assert (
-        read_notebook(second.path).metadata["simlib"]["code_hash"] != notebook.metadata["simlib"]["code_hash"]
+    before, after = (
+        read.metadata["simlib"]["source_hash"] for read in (notebook, read_notebook(second.path))
     )
+    assert after != before
 
 
 def test_one_that_raises_does_not_stop_the_others(source: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from simlib.errors import UnknownNameError, WeightsError
+from simlib.errors import AbsentWeightsError, UnknownNameError, WeightsError
 from simlib.metrics import weights
 from simlib.metrics.weights import WeightsFile
 
@@ -119,6 +119,15 @@ def test_weights_that_do_not_fit_are_named(change: object, expected: str) -> Non
 def test_unknown_weights_name_the_nearest() -> None:
     with pytest.raises(UnknownNameError, match="alexnet"):
         weights.fetch("alexnett")
+
+
+def test_weights_missing_from_their_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(weights, "folders", lambda file: [tmp_path])
+    with pytest.raises(AbsentWeightsError, match="Install stlpips_pytorch again"):
+        weights.load("st-lpips-alex")
+    (tmp_path / "alex_shift_tolerant.pth").touch()
+    with pytest.raises(WeightsError, match=r"SHA-256.*Install stlpips_pytorch again"):
+        weights.load("st-lpips-alex")
 
 
 def test_weights_of_a_package_are_verified() -> None:

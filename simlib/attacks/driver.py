@@ -15,6 +15,7 @@ from tqdm import tqdm
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.errors import InputError, unknown_name
+from simlib.kernels.device import exact_convolutions
 from simlib.kernels.projection import round_to_8bit
 
 BATCH_SIZE = 256
@@ -68,14 +69,15 @@ def run_in_batches(
     if protocol not in get_args(Protocol):
         raise unknown_name("protocol", str(protocol), get_args(Protocol))
     parts: list[AttackResult] = []
-    with tqdm(
+    bar = tqdm(
         total=len(problem),
         desc=attack,
         unit="triplet",
         disable=not progress,
         delay=_BAR_FROM_SECONDS,
         leave=False,
-    ) as bar:
+    )
+    with bar, exact_convolutions():
         started = time.perf_counter()
         for batch in problem.split(batch_size if batch_size is not None else BATCH_SIZE):
             found = attack_batch(batch)
@@ -125,3 +127,13 @@ def require_positive(name: str, value: float) -> None:
     """
     if not (math.isfinite(value) and value > 0):
         raise InputError(f"{name} is {value}. It must be a finite number above 0.")
+
+
+def require_count(name: str, value: int) -> None:
+    """Refuse a parameter that is not a whole number above zero.
+
+    Raises:
+        InputError: naming the parameter and its value.
+    """
+    if int(value) != value or value < 1:
+        raise InputError(f"{name} is {value}. It must be a whole number, at least 1.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_positive, run_in_batches
+from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
@@ -104,13 +104,14 @@ def pgd(
         progress: show a bar when it takes longer than two seconds.
 
     Raises:
-        InputError: if eps, step or steps is not above zero.
+        InputError: if eps or step is not above zero, or steps no whole number above zero.
     """
-    for name, value in (("eps", eps), ("step", step), ("steps", steps)):
-        require_positive(name, value)
+    require_positive("eps", eps)
+    require_positive("step", step)
+    require_count("steps", steps)
     return run_in_batches(
         problem,
-        lambda batch: _pgd_batch(batch, eps, step, int(steps), protocol, early_stop, seed),
+        lambda batch: _pgd_batch(batch, eps, step, steps, protocol, early_stop, seed),
         attack="PGD",
         protocol=protocol,
         parameters={"eps": eps, "step": step, "steps": steps, "early_stop": early_stop, "seed": seed},

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from simlib.errors import InputError, unknown_name
+from simlib.kernels.device import exact_convolutions
+from simlib.kernels.images import validate_alike, validate_images
 from simlib.metrics import Features, Metric, narrow
 from simlib.triplets import Triplets
 
@@ -64,8 +66,14 @@ class RankFlip:
 
         Args:
             images: one candidate for the attacked image of each triplet, (N, 3, H, W) in [0, 1].
+
+        Raises:
+            InputError: if they are not images, or not one for each triplet.
         """
-        return self.batch().margin(images)
+        validate_images(images, "images")
+        validate_alike(self.triplets.ref, "ref", images, "images")
+        with exact_convolutions():
+            return self.batch().margin(images)
 
 
 @dataclass(frozen=True)

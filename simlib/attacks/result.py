@@ -16,8 +16,8 @@ from simlib.kernels.projection import round_to_8bit
 Protocol = Literal["paper", "strict"]
 """How success is counted.
 
-``paper`` is the released procedure of Ghildyal & Liu (2023): success is tested on the float image
-before each step, so the image after the last step is never tested. ``strict`` tests every image, the
+``paper`` is the released procedure of Ghildyal & Liu (2023): success is tested on the float image. PGD
+tests before each step, so that the image after its last step is not tested. ``strict`` tests every image, the
 last one too, and only after it was rounded to 8 bits within the budget.
 """
 
@@ -84,8 +84,14 @@ class AttackResult:
         Raises:
             InputError: if there is none, or they are of different attacks.
         """
-        if len({(part.attack, part.protocol) for part in parts}) != 1:
-            raise InputError("Only results of one and the same attack and protocol can be joined.")
+        if not parts or any(
+            (part.attack, part.protocol, part.parameters)
+            != (parts[0].attack, parts[0].protocol, parts[0].parameters)
+            for part in parts
+        ):
+            raise InputError(
+                "Only results of one and the same attack, with the same parameters, can be joined."
+            )
 
         def join(field: str) -> Tensor:
             return torch.cat([getattr(part, field) for part in parts])

@@ -1,7 +1,4 @@
-"""Figures published with Ghildyal & Liu (TMLR 2023), counted in the files they released.
-
-White-box PGD on LPIPS (Alex) over the triplets of BAPPS on which all judges agree.
-"""
+"""Figures that others have published, to stand beside ours."""
 
 from __future__ import annotations
 
@@ -45,3 +42,11 @@ WHITE_BOX_PGD = PublishedAttack(
     rmse=(1.244, 0.590),
     steps=(11.0, 10.0),
 )
+"""Ghildyal & Liu (TMLR 2023), counted in the files they released: the triplets of BAPPS on which all judges
+agree."""
+
+EXAMPLE_TRIPLET: Mapping[str, tuple[float, float]] = {
+    "lpips-alex": (0.722, 0.138),
+    "lpips-squeeze": (0.711, 0.148),
+}
+"""Distances of the two images of LPIPS's example triplet, by metric, to three digits."""

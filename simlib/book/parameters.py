@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -59,7 +60,7 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     """Return notebook (``all`` when none is named), parameter and value of ``[NOTEBOOK.]NAME=VALUE``.
 
     Raises:
-        InputError: the text has no ``=``, or its value is not YAML.
+        InputError: the text has no ``=``, or its value is neither JSON nor YAML.
     """
     import yaml
 
@@ -67,6 +68,11 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     if not equals or not name.strip():
         raise InputError(f"Parameter {text!r} must look like NAME=VALUE or NOTEBOOK.NAME=VALUE.")
     notebook, _, parameter = name.strip().rpartition(".")
+    try:
+        return notebook or COMMON, parameter, json.loads(value)
+    except json.JSONDecodeError:
+        # YAML takes words without quotes, but also a number like 5e-4 for a word
+        pass
     try:
         return notebook or COMMON, parameter, yaml.safe_load(value)
     except yaml.YAMLError as error:

@@ -60,9 +60,9 @@ def visit_plotly_figure(translator: HTML5Translator, node: PlotlyFigure) -> None
     height = int(figure.get("layout", {}).get("height") or _DEFAULT_HEIGHT)
     # a closing tag inside a string would end the script element
     text = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
-    text = text.replace("<!--", "<\\!--")
+    text = text.replace("<!--", "\\u003c!--")
     translator.body.append(
-        f'<div class="plotly-figure" role="img" aria-label="{alt}" data-responsive="true" '
+        f'<div class="plotly-figure" role="img" aria-label="{alt}" '
         f'style="min-height:{height}px">'
         f'<script type="application/json" class="plotly-json">{text}</script>'
         f"<noscript><p>This figure is drawn by JavaScript. It shows: {alt}</p></noscript></div>\n"

@@ -31,9 +31,12 @@ from simlib.book.notebooks import (
 )
 from simlib.book.parameters import Values, known_parameters, load_profile, resolve
 from simlib.errors import InputError, NotebookError, OutputError
+from simlib.report.provenance import HEADLESS_VARIABLE, PROFILE_VARIABLE, code_hash
 
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+# simlib.metrics.weights reads it; importing that would cost this process torch
+_WEIGHTS_VARIABLE = "SIMLIB_WEIGHTS"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -120,8 +123,6 @@ def run_notebooks(
 
 def notebook_hash(notebook: Any) -> str:
     """Return the SHA-256 of a notebook's cells together with simlib's code: what its outputs came from."""
-    from simlib.report.provenance import code_hash
-
     cells = [(cell.cell_type, cell.source) for cell in notebook.cells if not was_added(cell)]
     return hashlib.sha256(json.dumps([code_hash(), cells]).encode()).hexdigest()
 
@@ -166,7 +167,7 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> Out
         notebook.metadata["simlib"] = {
             "profile": job.profile,
             "parameters": job.parameters,
-            "code_hash": notebook_hash(notebook),
+            "source_hash": notebook_hash(notebook),
         }
         write_notebook(notebook, final)
         outcome = Outcome(job.name, final, seconds, job.parameters)
@@ -234,10 +235,17 @@ def _environment(job: _Job) -> dict[str, str]:
         # a kernel of the name python3 that a user installed elsewhere would run another Python
         "JUPYTER_PATH": os.pathsep.join(filter(None, [str(job.work / "jupyter"), inherited])),
         "JUPYTER_PLATFORM_DIRS": "1",
-        "SIMLIB_PROFILE": job.profile,
-        "SIMLIB_HEADLESS": "1",
+        **_weights_folder(),
+        PROFILE_VARIABLE: job.profile,
+        HEADLESS_VARIABLE: "1",
         **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
     }
+
+
+def _weights_folder() -> dict[str, str]:
+    """Make the folder of the weights absolute: notebooks run in a folder of their own."""
+    folder = os.environ.get(_WEIGHTS_VARIABLE)
+    return {_WEIGHTS_VARIABLE: str(Path(folder).expanduser().absolute())} if folder else {}
 
 
 def _problem(executed: Path, log: Sequence[str]) -> str:

@@ -40,9 +40,9 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
     """
     root = (root or repository()).resolve()
     output = Path(output).resolve()
-    if output.exists() and any(output.iterdir()) and not (output / "genindex.html").exists():
+    if output.exists() and not _may_be_replaced(output):
         raise OutputError(
-            f"{output} holds other files than a book. Give a new or empty folder with --output."
+            f"{output} is a file or holds others than a book. Give a new or empty folder with --output."
         )
     work = output.with_name(f"{output.name}.work")
     try:
@@ -55,6 +55,10 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
         raise OutputError(f"Cannot write the book to {output}: {error}. Choose another --output.") from error
     shutil.rmtree(work, ignore_errors=True)
     return output / "index.html"
+
+
+def _may_be_replaced(output: Path) -> bool:
+    return output.is_dir() and (not any(output.iterdir()) or (output / "genindex.html").exists())
 
 
 def stage(notebooks: Path, target: Path, root: Path) -> None:
@@ -107,17 +111,21 @@ def _files(entry: Any) -> Iterator[str]:
 
 def _stage_notebook(path: Path, target: Path) -> None:
     if not path.is_file():
-        raise NotebookError(f"No executed notebook {path}. Run first: simlib notebooks {path.stem}")
+        raise NotebookError(f"No executed notebook {path}. {_remedy(path)}")
     notebook = read_notebook(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and not any(cell.outputs for cell in code):
-        raise NotebookError(f"{path} has no outputs. Run first: simlib notebooks {path.stem}")
+        raise NotebookError(f"{path} has no outputs. {_remedy(path)}")
     show_values(notebook, notebook.metadata.get("simlib", {}).get("parameters", {}))
     strip_run(notebook)
     # the page's picture shows the same run as the page's numbers
     if drawn := picture(notebook):
         (target / TEASER_FILE).write_bytes(drawn)
     write_notebook(notebook, target / "notebooks" / path.name)
+
+
+def _remedy(path: Path) -> str:
+    return f"Run first: simlib notebooks {path.stem} --output {path.parent}, or make reference."
 
 
 def _render(source: Path, work: Path) -> Path:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 
 from simlib.errors import InputError
@@ -23,3 +26,14 @@ def pick_device(name: str = "auto") -> torch.device:
             f"There is no device {name!r} here: {error}. Use 'auto', 'cpu' or 'cuda'."
         ) from error
     return device
+
+
+@contextlib.contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Have CUDA convolve in full float32 and the same way every time; nothing changes elsewhere.
+
+    By default it rounds factors to ten bits and picks an algorithm by the size of the batch, so that a
+    distance would depend on its neighbours in the third digit.
+    """
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        yield

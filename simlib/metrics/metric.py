@@ -9,8 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from simlib.errors import InputError, WeightsError, unknown_name
-from simlib.kernels.images import validate_pair
+from simlib.errors import AbsentWeightsError, InputError, unknown_name
+from simlib.kernels.device import exact_convolutions
+from simlib.kernels.images import validate_images, validate_pair
 
 Family = Literal["pixel", "structural", "learned"]
 Features = tuple[Tensor, ...]
@@ -84,12 +85,18 @@ class Metric(nn.Module):
         """
         validate_pair(ref, x)
         self.validate(ref)
-        return self.compare(self.embed(ref), self.embed(x))
+        with exact_convolutions():
+            return self.compare(self.embed(ref), self.embed(x))
 
     def anchor(self, ref: Tensor) -> Anchor:
-        """Look at the references (N, 3, H, W) once, for many measurements against them."""
+        """Look at the references (N, 3, H, W) once, for many measurements against them.
+
+        Raises:
+            InputError: if the images are not what the metric accepts.
+        """
+        validate_images(ref, "ref")
         self.validate(ref)
-        with torch.no_grad():
+        with torch.no_grad(), exact_convolutions():
             return Anchor(self, self.embed(ref))
 
     def validate(self, images: Tensor) -> None:
@@ -120,7 +127,17 @@ class Anchor:
     features: Features
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Measure the distance (N,) from the references to ``x`` (N, 3, H, W); inputs are trusted."""
+        """Measure the distance (N,) from the references to ``x`` (N, 3, H, W).
+
+        The values of ``x`` are trusted, so that nothing waits for an accelerator.
+
+        Raises:
+            InputError: if there are not as many images as references.
+        """
+        if len(x) != len(self.features[0]):
+            raise InputError(
+                f"There are {len(x)} images for {len(self.features[0])} references. Give one each."
+            )
         return self.metric.compare(self.features, self.metric.embed(x))
 
     def narrow(self, index: Tensor) -> Anchor:
@@ -201,13 +218,14 @@ def load_available(
 
     Raises:
         UnknownNameError: if a name is not known.
+        WeightsError: if weights are there but are not the right ones.
     """
     found: list[Metric] = []
     absent: list[str] = []
     for name in choices:
         try:
             found.append(load(name, device=device, dtype=dtype))
-        except WeightsError:
+        except AbsentWeightsError:
             absent.append(spec_of(name).title)
     return found, absent
 
@@ -222,13 +240,14 @@ def load_first(
 
     Raises:
         UnknownNameError: if a name is not known.
-        WeightsError: if no weights can be had for any of them: the error of the first.
+        AbsentWeightsError: if no weights can be had for any of them: the error of the first.
+        WeightsError: if weights are there but are not the right ones.
     """
-    missed: list[tuple[str, WeightsError]] = []
+    missed: list[tuple[str, AbsentWeightsError]] = []
     for name in choices:
         try:
             metric = load(name, device=device, dtype=dtype)
-        except WeightsError as error:
+        except AbsentWeightsError as error:
             missed.append((spec_of(name).title, error))
             continue
         if not missed:

@@ -22,7 +22,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from simlib.errors import WeightsError, unknown_name
+from simlib.errors import AbsentWeightsError, WeightsError, unknown_name
 
 FOLDER_VARIABLE = "SIMLIB_WEIGHTS"
 _SILENCE_SECONDS = 20.0
@@ -139,11 +139,15 @@ def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
 
     Raises:
         UnknownNameError: if no weights have this name.
-        WeightsError: if they cannot be downloaded, or are not the published ones.
+        AbsentWeightsError: if they cannot be downloaded, or their package does not hold them.
+        WeightsError: if they are not the published ones.
     """
     file = weights_file(name)
     if file.package:
-        return verified(file, folders(file)[0] / next(iter(file.digests)))
+        path = locate(name)
+        if path is None:
+            raise AbsentWeightsError(f"{file.title} should come with its package. {_remedy(file)}")
+        return verified(file, path)
     target = (folder or folders(file)[0]) / next(iter(file.digests))
     if target.is_file():
         return verified(file, target)
@@ -154,7 +158,7 @@ def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
                 file.url, str(target), hash_prefix=file.digests[target.name], progress=progress
             )
     except (urllib.error.URLError, OSError, RuntimeError) as error:
-        raise WeightsError(_absent(file, f"The download failed: {error}.")) from error
+        raise AbsentWeightsError(_absent(file, f"The download failed: {error}.")) from error
     return target
 
 
@@ -181,7 +185,7 @@ def verified(file: WeightsFile, path: Path) -> Path:
     if not digest.startswith(expected):
         raise WeightsError(
             f"{path} is not the file it should be ({file.title}): its SHA-256 is {digest}, expected is "
-            f"{expected}. It may have been cut short; delete it and run `simlib weights fetch {file.name}`."
+            f"{expected}. It may have been cut short. {_remedy(file)}"
         )
     return path
 
@@ -195,9 +199,11 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise WeightsError(f"{path} cannot be read as a file of tensors: {error}. Fetch it again.") from error
+        raise WeightsError(
+            f"{path} cannot be read as a file of tensors: {error}. Delete it; it is fetched anew."
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds something else than named tensors. Fetch it again.")
+        raise WeightsError(f"{path} holds something else than named tensors. Delete it; it is fetched anew.")
     return state
 
 
@@ -230,9 +236,15 @@ def fill(module: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None
         raise WeightsError(
             f"The weights {source!r} do not fit the network: missing {missing or 'none'}, unexpected "
             f"{unexpected or 'none'}, of another shape {sorted(reshaped) or 'none'}. "
-            "Fetch them again, or check the version of the package."
+            "Delete the file, or check the version of the package."
         )
     module.load_state_dict(dict(state))
+
+
+def _remedy(file: WeightsFile) -> str:
+    if file.package:
+        return f"Install {file.package.partition('/')[0]} again."
+    return f"Delete it and run `simlib weights fetch {file.name}`."
 
 
 def _absent(file: WeightsFile, reason: str) -> str:

@@ -23,11 +23,11 @@ from simlib.report.figures import (
     picture_slider,
     png_source,
 )
+from simlib.report.provenance import HEADLESS_VARIABLE
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
 
-HEADLESS_VARIABLE = "SIMLIB_HEADLESS"
 _PLOTLY = "application/vnd.plotly.v1+json"
 
 
@@ -40,29 +40,42 @@ class FlipExplorer:
     Args:
         problem: what is attacked.
         shown: positions of the triplets on offer.
+        eps: budget of PGD in the units of [0, 1]; where the dial stands at first.
+        step: size of a step, same units.
+        steps: most steps; where the dial stands at first.
         gain: how much the change is amplified in the last picture.
 
     Raises:
         InputError: if no triplet is on offer.
     """
 
-    def __init__(self, problem: RankFlip, shown: Sequence[int], *, gain: float = 20) -> None:
+    def __init__(
+        self,
+        problem: RankFlip,
+        shown: Sequence[int],
+        *,
+        eps: float = PAPER_EPS,
+        step: float = PAPER_STEP,
+        steps: int = PAPER_STEPS,
+        gain: float = 20,
+    ) -> None:
         if not shown:
             raise InputError("The explorer needs at least one triplet to show.")
         self.problem = RankFlip(problem.metric, problem.triplets[list(shown)], problem.target)
-        self.gain = gain
+        self.eps, self.step, self.steps, self.gain = eps, step, steps, gain
 
-    def attack(self, position: int, *, eps: float = PAPER_EPS, steps: int = PAPER_STEPS) -> list[Panel]:
+    def attack(self, position: int, *, eps: float, steps: int) -> list[Panel]:
         """Attack one of the triplets on offer with PGD, strict protocol, and return its five panels."""
         triplet = self.problem.triplets[position]
         problem = RankFlip(self.problem.metric, triplet, self.problem.target)
-        return result_panels(problem, pgd(problem, eps=eps, step=PAPER_STEP, steps=steps), 0, gain=self.gain)
+        return result_panels(problem, pgd(problem, eps=eps, step=self.step, steps=steps), 0, gain=self.gain)
 
     @cached_property
     def figure(self) -> go.Figure:
         """The figure of a page: one stop of its slider for each triplet."""
         choices = {
-            str(position + 1): flip_rows(self.attack(position)) for position in range(len(self.problem))
+            str(position + 1): flip_rows(self.attack(position, eps=self.eps, steps=self.steps))
+            for position in range(len(self.problem))
         }
         alt = (
             f"A slider over {len(self.problem)} triplets. Each shows the reference, the other image, the "
@@ -80,13 +93,19 @@ class FlipExplorer:
         names = [(name, position) for position, name in enumerate(self.problem.triplets.names)]
         triplet = widgets.Dropdown(options=names, value=0, description="triplet")
         budget = widgets.FloatSlider(
-            PAPER_EPS * LEVELS, min=0.25, max=12, step=0.25, description="budget, levels"
+            self.eps * LEVELS,
+            min=0.125,
+            max=max(12, self.eps * LEVELS),
+            step=0.125,
+            description="budget, levels",
         )
-        steps = widgets.IntSlider(PAPER_STEPS, min=1, max=100, description="steps")
+        steps = widgets.IntSlider(self.steps, min=1, max=max(100, self.steps), description="steps")
         for dial in (budget, steps):
             dial.continuous_update = False
             dial.style = {"description_width": "initial"}
-        picture: Any = go.FigureWidget(picture_grid(flip_rows(self.attack(0)), alt="One flip"))
+        picture: Any = go.FigureWidget(
+            picture_grid(flip_rows(self.attack(0, eps=self.eps, steps=self.steps)), alt="One flip")
+        )
 
         def follow(_: object) -> None:
             panels = self.attack(int(triplet.value or 0), eps=budget.value / LEVELS, steps=steps.value)

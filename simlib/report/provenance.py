@@ -7,17 +7,19 @@ import html
 import os
 import platform
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 PROFILE_VARIABLE = "SIMLIB_PROFILE"
+"""Names the profile to a notebook that is executed."""
+
+HEADLESS_VARIABLE = "SIMLIB_HEADLESS"
+"""Set where a program executes a notebook and nobody turns its dials."""
+
 _LIBRARIES = ("torch", "torchvision", "lpips", "stlpips_pytorch", "piq", "scikit-image", "numpy", "scipy")
 
 
-@cache
-def code_hash() -> str:
-    """Return the SHA-256 of all source files of simlib, names and contents, as 64 hex digits."""
+def _hash_of_sources() -> str:
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
@@ -25,6 +27,15 @@ def code_hash() -> str:
         digest.update(f"{path.relative_to(root).as_posix()}\n{len(source)}\n".encode())
         digest.update(source)
     return digest.hexdigest()
+
+
+# Taken when the code is loaded: it may change on disk while a long run goes on.
+_AT_IMPORT = _hash_of_sources()
+
+
+def code_hash() -> str:
+    """Return the SHA-256 of all source files of simlib, names and contents, as 64 hex digits."""
+    return _AT_IMPORT
 
 
 @dataclass(frozen=True, repr=False)

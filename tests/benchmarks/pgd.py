@@ -45,6 +45,7 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
         "ratio": statistics.median(ratios),
         "ratios": ratios,
         "overhead": step_overhead(distance.net, problem),
+        "overhead_over_own_network": step_overhead(metric.backbone, problem),
         "same_flips": float((batched[-1].flipped.cpu() == flips_alone).float().mean()),
         "flipped": int(batched[-1].flipped.sum()),
         "triplets": TRIPLETS,
@@ -88,7 +89,7 @@ def faster_thread_count(distance: Distance, triplets: Triplets, most: int) -> in
 
 
 def step_overhead(network: Any, problem: RankFlip) -> float:
-    """Return the time of a step of PGD over that of the published network alone, forward and backward."""
+    """Return the time of a step of PGD over that of a network alone, forward and backward."""
     batch = problem.batch()
 
     def step() -> torch.Tensor:
