@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from simlib.errors import InputError
-from simlib.kernels.device import pick_device
+from simlib.kernels.device import exact_convolutions, pick_device
 
 
 def test_auto_takes_the_gpu_where_there_is_one() -> None:
@@ -18,3 +18,11 @@ def test_auto_takes_the_gpu_where_there_is_one() -> None:
 def test_absent_device(name: str) -> None:
     with pytest.raises(InputError, match="no device"):
         pick_device(name)
+
+
+def test_convolutions_are_exact_inside_and_as_before_outside() -> None:
+    before = torch.backends.cudnn.allow_tf32
+    with exact_convolutions():
+        assert not torch.backends.cudnn.allow_tf32
+        assert torch.backends.cudnn.deterministic
+    assert torch.backends.cudnn.allow_tf32 == before

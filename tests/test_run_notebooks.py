@@ -15,6 +15,7 @@ from simlib.book import parameters as dials
 from simlib.book.notebooks import read_notebook, tags
 from simlib.book.run import run_notebooks
 from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
+from tests.conftest import ROOT
 
 HEAD = """# ---
 # jupyter:
@@ -223,3 +224,24 @@ def test_adoption_refuses_a_run_of_other_cells(source: Path, tmp_path: Path) -> 
     with pytest.raises(NotebookError, match="has changed since"):
         adoption.adopt(tmp_path / "out", tmp_path)
     assert not list(source.glob("*.ipynb"))
+
+
+@pytest.mark.slow
+def test_without_weights_and_network_a_page_says_what_stands_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIMLIB_WEIGHTS", str(tmp_path / "weights"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        # nothing listens there, so that every download fails at once
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    (outcome,) = run_notebooks(
+        ["03-gradient-attacks"],
+        profile="smoke",
+        output=tmp_path / "out",
+        source=ROOT / "notebooks",
+        parameters={"all": {"n": 4, "table_n": 2}},
+    )
+    page = outcome.path.read_text()
+    assert "The weights of LPIPS (Alex) could not be had on this machine; ST-LPIPS (Alex) stands in." in page
+    assert "Left out for want of weights: LPIPS (Alex)." in page
