@@ -206,7 +206,9 @@ figure.add_scatter(
 # ## What 8 bits erase
 #
 # One step is 0.1275 of a level. Up to three steps move no value by half a level, and rounding returns the original image:
-# a flip that needs so few exists for the float image only.
+# a flip that needs so few exists for the float image only. Rounding also gives: after four to seven steps a value has moved by
+# 0.51 to 0.89 of a level, and rounding makes that a whole one, more than the attack asked for. After eight to eleven it has moved by
+# more than a level, and rounding takes the rest away.
 
 # %%
 early = paper.flipped & (paper.steps <= 3)
@@ -235,7 +237,8 @@ rate_bars(
 
 # %% [markdown]
 # Here {glue:text}`early:s` of the flips need at most three steps, in the published results
-# {glue:text}`published_early:s`. In all, rounding erases {glue:text}`erased:s` of the flips found here. The strict protocol loses none, because it looks for its flips among images of 8 bits.
+# {glue:text}`published_early:s`. In all, rounding erases {glue:text}`erased:s` of the flips found here. The strict protocol loses none, because it looks for its flips among images of 8 bits. With steps this small such an image changes mostly
+# at steps 4, 12 and 20, when another half level is passed, which is why its curve in {numref}`fig-steps` rises in stairs.
 #
 # The released code measures the size of a change after converting both images to 8 bits by truncation. On the way to
 # $[-1, 1]$ and back, float noise puts some values just below their level, and truncation takes a level from them even
@@ -384,7 +387,7 @@ glue("left_out", left_out, display=False)
 
 # %% [markdown]
 # Rates with their 95 % intervals (Wilson {cite}`wilson1927probable`, triplets taken as independent); RMSE and the median of steps are those of flips by PGD under the strict
-# protocol. {glue:text}`left_out:s` The published rate is for BAPPS.
+# protocol. FGSM may go up to ten levels, PGD up to 3.825. {glue:text}`left_out:s` The published rate is for BAPPS.
 
 # %% mystnb={"figure": {"name": "fig-table", "caption": "Share of triplets flipped, by metric and attack, with 95 % intervals."}} tags=["hide-input"]
 rate_bars(
