@@ -47,7 +47,7 @@
     });
     if (width < narrow) {
       // the legend's lines would lie over the curves; a drag must scroll the page
-      Object.assign(layout.legend, { y: -0.2, yanchor: "top" });
+      Object.assign(layout.legend, { yref: "container", y: 0.01, yanchor: "bottom" });
       layout.dragmode = false;
     }
     return result;
