@@ -402,7 +402,7 @@ rate_bars(
 
 # %% [markdown]
 # A metric that is flipped more often here is not simply the worse one. Budgets are stated in pixel values, and a metric that ranks two images nearly alike
-# is flipped by less; the chapters on transfer and on flip radii take this up.
+# is flipped by less.
 #
 # ## The picture of this chapter
 
