@@ -85,6 +85,7 @@ def test_book_is_not_written_over_other_files(
 ) -> None:
     monkeypatch.chdir(root)
     (tmp_path / "thesis.tex").write_text("mine")
-    assert main(["book", "build", "--output", str(tmp_path)]) == 2
-    assert "other files than a book" in capsys.readouterr().err
+    for output in (tmp_path, tmp_path / "thesis.tex"):
+        assert main(["book", "build", "--output", str(output)]) == 2
+        assert "is a file or holds others than a book" in capsys.readouterr().err
     assert (tmp_path / "thesis.tex").read_text() == "mine"
