@@ -60,6 +60,16 @@
     return layout.height || Math.min(450, Math.max(320, width * 0.75));
   }
 
+  // Lines under pictures that stand side by side must not run into each other.
+  function fitCaptions(layout, width) {
+    if (!layout.meta || !layout.meta.height_per_width) return;
+    const axes = Object.keys(layout).filter((key) => /^xaxis/.test(key)).map((key) => layout[key]);
+    const columns = new Set(axes.map((axis) => (axis.domain || [0])[0].toFixed(3))).size;
+    for (const axis of axes) {
+      if (axis.title && axis.title.font) axis.title.font.size = Math.max(7, Math.min(12, width / columns / 11));
+    }
+  }
+
   function draw(figure) {
     if (figure.dataset.state) return Promise.resolve();
     figure.dataset.state = "drawing";
@@ -78,6 +88,7 @@
     layout.template = themed(layout.template, figure.bookTitled, width);
     layout.autosize = true;
     layout.height = heightOf(layout, width);
+    fitCaptions(layout, width);
     figure.style.minHeight = layout.height + "px";
     return Plotly.newPlot(canvas, { data, layout, frames, config }).then(function () {
       figure.dataset.state = "drawn";
