@@ -14,6 +14,7 @@ import simlib
 ROOT = Path(simlib.__file__).parent
 FLOORS = {
     "errors": 0,
+    "files": 1,
     "kernels": 1,
     "metrics": 2,
     "triplets": 2,

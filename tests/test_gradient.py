@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +17,7 @@ from simlib import metrics
 from simlib.attacks import ATTACKS, PAPER_EPS, AttackResult, Protocol, RankFlip, Target, fgsm, pgd
 from simlib.errors import InputError, UnknownNameError
 from simlib.metrics import Metric
+from simlib.metrics.classical import MeanSquaredError
 from simlib.triplets import Triplets, photos, read_image, write_image
 from tests.oracles import pgd_one_by_one
 from tests.support import any_weights, random_triplets
@@ -122,7 +124,7 @@ def test_rounding_erases_some_flips_of_the_paper_protocol(metric: Metric) -> Non
     assert torch.equal(result.rmse[small], torch.zeros(int(small.sum())))
 
 
-class Counting(Metric):
+class CountingSquaredError(MeanSquaredError):
     """The mean squared error, which notes how many images it looks at."""
 
     def __init__(self) -> None:
@@ -132,15 +134,12 @@ class Counting(Metric):
 
     def embed(self, images: torch.Tensor) -> metrics.Features:
         self.seen.append(len(images))
-        return (images,)
-
-    def compare(self, reference: metrics.Features, features: metrics.Features) -> torch.Tensor:
-        return (reference[0] - features[0]).square().mean(dim=(1, 2, 3))
+        return super().embed(images)
 
 
 @every_protocol
 def test_a_sample_that_has_flipped_costs_nothing_more(protocol: Protocol, triplets: Triplets) -> None:
-    counting = Counting()
+    counting = CountingSquaredError()
     result = pgd(RankFlip(counting, triplets), eps=0.2, step=0.01, protocol=protocol)
     assert result.flipped.any()
     assert len(result.steps.unique()) > 2
@@ -155,16 +154,7 @@ def test_a_sample_that_has_flipped_costs_nothing_more(protocol: Protocol, triple
 
 
 def test_attacked_image_equal_to_the_reference(triplets: Triplets) -> None:
-    same = Triplets(
-        ref=triplets.p1,
-        p0=triplets.p0,
-        p1=triplets.p1,
-        judge=triplets.judge,
-        names=triplets.names,
-        photographs=triplets.photographs,
-        distortions=triplets.distortions,
-        label_source=triplets.label_source,
-    )
+    same = dataclasses.replace(triplets, ref=triplets.p1)
     problem = RankFlip(any_weights("l2"), same)
     stuck = pgd(problem, protocol="paper")
     assert torch.equal(stuck.images, same.p1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import get_args
 
 import pytest
@@ -20,15 +21,10 @@ every_target = pytest.mark.parametrize("target", get_args(Target))
 def swapped(triplets: Triplets) -> Triplets:
     """Exchange p0 and p1 of every second sample, so that both orders occur."""
     odd = (torch.arange(len(triplets)) % 2 == 1).view(-1, 1, 1, 1)
-    return Triplets(
-        ref=triplets.ref,
+    return dataclasses.replace(
+        triplets,
         p0=torch.where(odd, triplets.p1, triplets.p0),
         p1=torch.where(odd, triplets.p0, triplets.p1),
-        judge=triplets.judge,
-        names=triplets.names,
-        photographs=triplets.photographs,
-        distortions=triplets.distortions,
-        label_source=triplets.label_source,
     )
 
 

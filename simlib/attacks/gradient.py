@@ -215,6 +215,9 @@ def _nudged(images: Tensor, batch: FlipBatch, gradient: Tensor, eps: float, seed
 
     A step smaller than half a level would be undone by the rounding, and the gradient stay zero.
     """
-    direction = _unstuck(gradient, batch.names, seed)
-    nudged = project_linf(batch.original + direction / LEVELS, batch.original, eps)
-    return torch.where(_is_stuck(gradient), nudged, images)
+    stuck = _is_stuck(gradient)
+    if not bool(stuck.any()):
+        return images
+    signs = random_signs(batch.names, gradient, seed)
+    nudged = project_linf(batch.original + signs / LEVELS, batch.original, eps)
+    return torch.where(stuck, nudged, images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -98,10 +98,8 @@ class AttackResult:
 
         tensors = ("original", "images", "flipped", "flipped_8bit", "margin", "margin_8bit")
         counts = ("steps", "forwards", "backwards")
-        return cls(
-            attack=parts[0].attack,
-            protocol=parts[0].protocol,
-            parameters=parts[0].parameters,
+        return replace(
+            parts[0],
             names=tuple(name for part in parts for name in part.names),
             seconds=sum(part.seconds for part in parts),
             **{field: join(field) for field in (*tensors, *counts)},

@@ -8,6 +8,7 @@ from simlib.book import repository
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, strip_run, write_notebook
 from simlib.book.stage import TEASER_FILE, picture
 from simlib.errors import NotebookError
+from simlib.files import written_whole
 
 
 def adopt(executed: Path | str, root: Path | None = None) -> list[Path]:
@@ -47,6 +48,7 @@ def adopt(executed: Path | str, root: Path | None = None) -> list[Path]:
 def _write_teaser(adopted: dict[Path, object], root: Path) -> list[Path]:
     for notebook in adopted.values():
         if drawn := picture(notebook):
-            (root / TEASER_FILE).write_bytes(drawn)
+            with written_whole(root / TEASER_FILE) as temporary:
+                temporary.write_bytes(drawn)
             return [root / TEASER_FILE]
     return []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from simlib.errors import InputError, NotebookError, OutputError, unknown_name
+from simlib.errors import InputError, NotebookError, unknown_name
+from simlib.files import written_whole
 
 # papermill and nbclient note there when and where each cell ran, which differs in every run
 _RUN_METADATA = ("papermill", "execution")
@@ -72,15 +72,8 @@ def write_notebook(notebook: Any, path: Path) -> None:
     """
     import nbformat
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with written_whole(path) as temporary:
         temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"Cannot write {path}: {error.strerror}. Free space or choose another folder."
-        ) from error
 
 
 def tags(cell: Any) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
@@ -15,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from simlib.errors import InputError, OutputError
+from simlib.errors import InputError
+from simlib.files import written_whole
 from simlib.kernels.images import from_8bit, to_8bit, validate_alike, validate_images
 
 LabelSource = Literal["human", "constructed"]
@@ -107,15 +106,12 @@ class Triplets:
             device: where the images and labels shall lie; None leaves them.
             dtype: floating dtype of the images; None leaves it.
         """
-        return Triplets(
+        return replace(
+            self,
             ref=self.ref.to(device=device, dtype=dtype),
             p0=self.p0.to(device=device, dtype=dtype),
             p1=self.p1.to(device=device, dtype=dtype),
             judge=self.judge.to(device=device),
-            names=self.names,
-            photographs=self.photographs,
-            distortions=self.distortions,
-            label_source=self.label_source,
         )
 
     @classmethod
@@ -324,16 +320,8 @@ def write_image(image: torch.Tensor, path: str | os.PathLike[str]) -> Path:
         raise InputError("write_image takes one image (3, H, W). Of a batch, write images[i].")
     validate_images(image.unsqueeze(0), "image")
     levels = to_8bit(image).permute(1, 2, 0).cpu().numpy()
-    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
-    try:
+    with written_whole(target) as temporary:
         Image.fromarray(levels).save(temporary, format="PNG")
-        temporary.replace(target)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OutputError(
-            f"Cannot write {target}: {error}. Check that the folder exists, may be written to and has room."
-        ) from error
     return target
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from simlib import metrics
+from simlib.files import written_whole
 from simlib.kernels.device import pick_device
 from tests.benchmarks import pgd
 
@@ -41,9 +42,8 @@ def main() -> None:
         "versions": {"python": platform.python_version(), "torch": version("torch")},
     }
     TARGET.parent.mkdir(exist_ok=True)
-    temporary = TARGET.with_suffix(".part")
-    temporary.write_text(json.dumps(figures, indent=2) + "\n")
-    temporary.replace(TARGET)
+    with written_whole(TARGET) as temporary:
+        temporary.write_text(json.dumps(figures, indent=2) + "\n")
     print(json.dumps(figures, indent=2))
 
 

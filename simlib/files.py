@@ -1,0 +1,33 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from simlib.errors import OutputError
+
+
+@contextlib.contextmanager
+def written_whole(target: Path) -> Iterator[Path]:
+    """Yield a temporary name to write to; only a finished file gets its own name, replacing a former one.
+
+    Args:
+        target: the file to write.
+
+    Raises:
+        OutputError: the file cannot be written; nothing is left of it.
+    """
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield temporary
+        temporary.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {target}: {error}. Check that the folder exists, may be written to and has room."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
