@@ -14,6 +14,14 @@ class InputError(SimlibError, ValueError):
     """An argument or an image lies outside what the called function accepts."""
 
 
+class NoGradientError(InputError):
+    """A metric that gives no gradient was given to an attack that needs one."""
+
+
+class OutOfMemoryError(SimlibError, RuntimeError):
+    """One triplet alone does not fit the memory of the device."""
+
+
 class UnknownNameError(SimlibError, LookupError):
     """A metric, attack, profile or parameter name that does not exist."""
 

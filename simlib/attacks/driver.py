@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import get_args
 
 import torch
@@ -14,8 +15,8 @@ from tqdm import tqdm
 
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
-from simlib.errors import InputError, unknown_name
-from simlib.kernels.device import exact_convolutions
+from simlib.errors import InputError, OutOfMemoryError, unknown_name
+from simlib.kernels.device import exact_convolutions, is_out_of_memory
 from simlib.kernels.projection import round_to_8bit
 
 BATCH_SIZE = 256
@@ -31,7 +32,7 @@ class Found:
     Attributes:
         images: (N, 3, H, W) the attacked images.
         flipped: (N,) success as the protocol counts it; None if the returned image decides.
-        steps, forwards, backwards: (N,) as in ``AttackResult``.
+        steps, forwards, backwards, details: (N, ...) as in ``AttackResult``.
     """
 
     images: Tensor
@@ -39,6 +40,7 @@ class Found:
     steps: Tensor
     forwards: Tensor
     backwards: Tensor
+    details: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def run_in_batches(
@@ -53,6 +55,9 @@ def run_in_batches(
 ) -> AttackResult:
     """Attack batch after batch and measure the returned images, as floats and rounded to 8 bits.
 
+    A batch that does not fit the memory is halved, with one warning, and so are those after it. Under
+    the strict protocol, images that rounding alone flips are not attacked.
+
     Args:
         problem: what is attacked.
         attack_batch: finds attacked images for one batch.
@@ -63,12 +68,21 @@ def run_in_batches(
         progress: show a bar when the attack takes longer than two seconds.
 
     Raises:
-        InputError: if the batch size is not positive.
+        InputError: if the batch size is not a whole number above zero.
+        OutOfMemoryError: if a single triplet does not fit the memory.
         UnknownNameError: if the protocol is not known.
     """
     if protocol not in get_args(Protocol):
         raise unknown_name("protocol", str(protocol), get_args(Protocol))
-    parts: list[AttackResult] = []
+    batch_size = BATCH_SIZE if batch_size is None else batch_size
+    require_count("batch_size", batch_size)
+
+    def attack_part(start: int, stop: int) -> AttackResult:
+        started = time.perf_counter()
+        batch = problem.batch(start, stop)
+        found = _attack_unflipped(batch, attack_batch) if protocol == "strict" else attack_batch(batch)
+        return _measure(batch, found, attack, protocol, parameters, started)
+
     bar = tqdm(
         total=len(problem),
         desc=attack,
@@ -77,15 +91,85 @@ def run_in_batches(
         delay=_BAR_FROM_SECONDS,
         leave=False,
     )
+    parts: list[AttackResult] = []
     with bar, exact_convolutions():
-        started = time.perf_counter()
-        for batch in problem.split(batch_size if batch_size is not None else BATCH_SIZE):
-            found = attack_batch(batch)
-            part = _measure(batch, found, attack, protocol, parameters, started)
+        for part in _in_fitting_batches(attack_part, len(problem), batch_size):
             parts.append(part)
-            bar.update(len(batch))
-            started = time.perf_counter()
+            bar.update(len(part))
     return AttackResult.concatenate(parts)
+
+
+def _in_fitting_batches(
+    attack_part: Callable[[int, int], AttackResult], n: int, batch_size: int
+) -> Iterator[AttackResult]:
+    """Yield the results of batches in order, halving the batch when the memory runs out."""
+    start, warned = 0, False
+    while start < n:
+        stop = min(start + batch_size, n)
+        part = _unless_memory_runs_out(attack_part, start, stop)
+        if isinstance(part, AttackResult):
+            start = stop
+            yield part
+            continue
+        if stop - start == 1:
+            raise OutOfMemoryError(
+                f"One triplet does not fit the memory ({part}). Use smaller images or another device."
+            )
+        batch_size = (stop - start) // 2
+        torch.cuda.empty_cache()
+        if not warned:
+            warnings.warn(
+                f"{stop - start} triplets at once do not fit the memory. The attack goes on with "
+                f"{batch_size}, and with fewer if needed; a smaller batch_size saves the failed try.",
+                stacklevel=4,
+            )
+            warned = True
+
+
+def _unless_memory_runs_out(
+    attack_part: Callable[[int, int], AttackResult], start: int, stop: int
+) -> AttackResult | str:
+    """Return the result of a batch, or what the device said when its memory ran out.
+
+    Only the text is kept: the error itself holds on to the tensors of every frame it went through.
+    """
+    try:
+        return attack_part(start, stop)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return (str(error) or type(error).__name__).splitlines()[0]
+
+
+@torch.no_grad()
+def _flipped_by_rounding(batch: FlipBatch, rounded: Tensor) -> Tensor:
+    return batch.margin(rounded) > 0
+
+
+def _attack_unflipped(batch: FlipBatch, attack_batch: Callable[[FlipBatch], Found]) -> Found:
+    """Attack those samples of a batch that rounding to 8 bits does not flip already."""
+    rounded = round_to_8bit(batch.original)
+    if torch.equal(rounded, batch.original):
+        return attack_batch(batch)
+    flipped = _flipped_by_rounding(batch, rounded)
+    rest = (~flipped).nonzero().squeeze(1)
+    if len(rest) == 0:
+        zero = torch.zeros(len(batch), dtype=torch.long, device=rounded.device)
+        return Found(rounded, None, steps=zero, forwards=zero + 1, backwards=zero)
+    found = attack_batch(batch if len(rest) == len(batch) else batch.narrow(rest))
+
+    def spread(values: Tensor) -> Tensor:
+        whole = values.new_zeros((len(batch), *values.shape[1:]))
+        return whole.index_copy_(0, rest, values)
+
+    return Found(
+        images=rounded.index_copy(0, rest, found.images),
+        flipped=None if found.flipped is None else flipped.index_copy(0, rest, found.flipped),
+        steps=spread(found.steps),
+        forwards=spread(found.forwards) + 1,
+        backwards=spread(found.backwards),
+        details={name: spread(values) for name, values in found.details.items()},
+    )
 
 
 @torch.no_grad()
@@ -116,6 +200,7 @@ def _measure(
         forwards=found.forwards,
         backwards=found.backwards,
         seconds=time.perf_counter() - started,
+        details=found.details,
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
+from simlib.attacks.objective import margin_and_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
@@ -123,7 +124,7 @@ def pgd(
 def _fgsm_batch(batch: FlipBatch, grid: Sequence[float], protocol: Protocol, seed: int) -> Found:
     strict = protocol == "strict"
     survivors = Survivors(batch)
-    _, gradient = _margin_and_gradient(batch, batch.original, protocol)
+    _, gradient = margin_and_gradient(batch, batch.original, protocol)
     direction = _unstuck(gradient, batch.names, seed) if strict else gradient.sign()
     candidate = batch.original
     for tried, size in enumerate(grid, start=1):
@@ -156,7 +157,7 @@ def _pgd_batch(
     for taken in range(steps):
         active = survivors.batch
         candidate = round_within(images, active.original, eps) if strict else images
-        margin, gradient = _margin_and_gradient(active, candidate, protocol)
+        margin, gradient = margin_and_gradient(active, candidate, protocol)
         moved = project_linf(images.add(gradient.sign(), alpha=step), active.original, eps)
         if strict and taken == 0:
             moved = _nudged(moved, active, gradient, eps, seed)
@@ -175,26 +176,6 @@ def _pgd_batch(
         forwards=taken + (1 if tested_last else flipped.long()),
         backwards=taken,
     )
-
-
-def _margin_and_gradient(batch: FlipBatch, images: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """Return the margin (N,), and the gradient (N, 3, H, W) of what the protocol ascends.
-
-    The released objective, for the closer and the farther image alike, is the square of the closer
-    image's share of the two distances; the strict protocol ascends the margin itself. Both are summed
-    over the batch, so that no sample's gradient depends on how many there are.
-    """
-    images = images.detach().requires_grad_()
-    with torch.enable_grad():
-        closer, farther = batch.distances(images)
-        margin = closer - farther
-        if protocol == "paper":
-            share = closer / (closer + farther).clamp_min(torch.finfo(closer.dtype).tiny)
-            objective = share.square().sum()
-        else:
-            objective = margin.sum()
-        (gradient,) = torch.autograd.grad(objective, images)
-    return margin.detach(), gradient
 
 
 def _is_stuck(gradient: Tensor) -> Tensor:

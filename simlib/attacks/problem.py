@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,7 +12,7 @@ from simlib.errors import InputError, unknown_name
 from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_alike, validate_images
 from simlib.metrics import Features, Metric, narrow
-from simlib.triplets import Triplets
+from simlib.triplets import Index, Triplets
 
 Target = Literal["closer", "farther", "reference"]
 
@@ -22,8 +21,12 @@ Target = Literal["closer", "farther", "reference"]
 class RankFlip:
     """Make a metric reverse its ranking of two images by changing one image of the triplet.
 
-    The metric itself says which image is closer: p0 unless it measures p1 as strictly closer. Nothing
-    is measured when the problem is made; :meth:`split` yields batches that are ready to be attacked.
+    The metric itself says which image is closer: p0 unless it measures p1 as strictly closer. So no
+    rank is flipped before an attack. Two equal images are a tie, which is no flip: the margin is 0, and
+    any change that the metric notices flips it. Images that are not of 8 bits may be flipped by rounding
+    alone; under the strict protocol that is a flip without a step.
+
+    Nothing is measured when the problem is made; :meth:`batch` returns what is ready to be attacked.
 
     Attributes:
         metric: the metric under attack.
@@ -46,20 +49,17 @@ class RankFlip:
     def __len__(self) -> int:
         return len(self.triplets)
 
-    def split(self, batch_size: int) -> Iterator[FlipBatch]:
-        """Yield the problem in batches of at most this many triplets, in order, measured one by one.
+    def __getitem__(self, index: Index) -> RankFlip:
+        """Return the problem for a part of the triplets; see :meth:`Triplets.__getitem__`."""
+        return RankFlip(self.metric, self.triplets[index], self.target)
 
-        Raises:
-            InputError: if the batch size is not positive.
+    def batch(self, start: int = 0, stop: int | None = None) -> FlipBatch:
+        """Return triplets from ``start`` up to ``stop``, all by default, as one batch ready to be attacked.
+
+        Its memory grows with the number of triplets.
         """
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}. It must be at least 1.")
-        for start in range(0, len(self), batch_size):
-            yield FlipBatch.prepare(self.metric, self.triplets[start : start + batch_size], self.target)
-
-    def batch(self) -> FlipBatch:
-        """Return the whole problem as one batch; its memory grows with the number of triplets."""
-        return FlipBatch.prepare(self.metric, self.triplets, self.target)
+        triplets = self.triplets if (start, stop) == (0, None) else self.triplets[start:stop]
+        return FlipBatch.prepare(self.metric, triplets, self.target)
 
     def margin(self, images: Tensor) -> Tensor:
         """Measure by how much the rank is flipped, (N,): positive exactly when it is.

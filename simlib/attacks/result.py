@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -41,6 +41,7 @@ class AttackResult:
         forwards: (N,) times the attack evaluated the metric at a candidate.
         backwards: (N,) times it took a gradient.
         seconds: wall-clock time for all samples.
+        details: what else this attack tells of each sample, such as the flow of stAdv: tensors (N, ...).
     """
 
     attack: str
@@ -57,6 +58,7 @@ class AttackResult:
     forwards: Tensor
     backwards: Tensor
     seconds: float
+    details: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -93,8 +95,8 @@ class AttackResult:
                 "Only results of one and the same attack, with the same parameters, can be joined."
             )
 
-        def join(field: str) -> Tensor:
-            return torch.cat([getattr(part, field) for part in parts])
+        def join(name: str) -> Tensor:
+            return torch.cat([getattr(part, name) for part in parts])
 
         tensors = ("original", "images", "flipped", "flipped_8bit", "margin", "margin_8bit")
         counts = ("steps", "forwards", "backwards")
@@ -102,5 +104,6 @@ class AttackResult:
             parts[0],
             names=tuple(name for part in parts for name in part.names),
             seconds=sum(part.seconds for part in parts),
-            **{field: join(field) for field in (*tensors, *counts)},
+            details={name: torch.cat([part.details[name] for part in parts]) for name in parts[0].details},
+            **{name: join(name) for name in (*tensors, *counts)},
         )

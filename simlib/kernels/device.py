@@ -28,6 +28,13 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that the device, or the processor, has no memory left."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
 @contextlib.contextmanager
 def exact_convolutions() -> Iterator[None]:
     """Have CUDA convolve in full float32 and the same way every time; nothing changes elsewhere.

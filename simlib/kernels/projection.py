@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from simlib.kernels.images import LEVELS
@@ -9,19 +10,47 @@ from simlib.kernels.images import LEVELS
 _GRID_SLACK = 1e-3
 """Part of a level by which float noise may push an image of 8 bits off its own grid."""
 
+_THRESHOLD_HALVINGS = 12
+"""Halvings of the range of a rounding threshold, which place it within 1/4096 of a level."""
 
-def project_linf(images: Tensor, original: Tensor, eps: float) -> Tensor:
+
+def project_linf(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
     """Move images to the nearest point within ``eps`` of the original and within [0, 1].
 
     Args:
         images: any shape.
         original: the centre of the budget, same shape, in [0, 1].
-        eps: largest change of one value, in the units of [0, 1].
+        eps: largest change of one value, in the units of [0, 1]; one number, or (N,).
 
     Returns:
         A tensor of the same shape.
     """
+    eps = per_sample(eps, images) if isinstance(eps, Tensor) else eps
     return (images - original).clamp_(-eps, eps).add_(original).clamp_(0.0, 1.0)
+
+
+def project_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
+    """Shrink changes to a length of at most ``eps``, and move the images into [0, 1].
+
+    Leaving the box never lengthens a change when the original is inside it, so both hold in the end.
+
+    Args:
+        images: (N, ...).
+        original: the centre of the budget, same shape, in [0, 1].
+        eps: greatest Euclidean length of the change of a sample, in the units of [0, 1]; one number, or (N,).
+
+    Returns:
+        A tensor of the same shape.
+    """
+    change = images - original
+    length = change.flatten(1).norm(dim=1)
+    factor = (eps / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1.0)
+    return (original + change * per_sample(factor, change)).clamp_(0.0, 1.0)
+
+
+def per_sample(values: Tensor, like: Tensor) -> Tensor:
+    """Shape one value for each sample, (N,), so that it meets every value of that sample in ``like``."""
+    return values.view(-1, *[1] * (like.dim() - 1))
 
 
 def round_to_8bit(images: Tensor) -> Tensor:
@@ -29,7 +58,7 @@ def round_to_8bit(images: Tensor) -> Tensor:
     return images.mul(LEVELS).round_().clamp_(0, LEVELS).div_(LEVELS)
 
 
-def round_within(images: Tensor, original: Tensor, eps: float) -> Tensor:
+def round_within(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
     """Round to 8 bits without leaving the budget: to the nearest level that is within ``eps``.
 
     Rounding alone can add half a level to a change. Where that would exceed ``eps``, the next level
@@ -39,14 +68,47 @@ def round_within(images: Tensor, original: Tensor, eps: float) -> Tensor:
     Args:
         images: any shape, in [0, 1].
         original: the centre of the budget, same shape, in [0, 1].
-        eps: largest change of one value, in the units of [0, 1].
+        eps: largest change of one value, in the units of [0, 1]; one number, or (N,).
 
     Returns:
         Images whose values are multiples of 1/255.
     """
+    eps = per_sample(eps, images) if isinstance(eps, Tensor) else eps
     lowest = ((original - eps) * LEVELS - _GRID_SLACK).ceil().clamp_min(0)
     highest = ((original + eps) * LEVELS + _GRID_SLACK).floor().clamp_max(LEVELS)
     return images.mul(LEVELS).round_().clamp_(lowest, highest).div_(LEVELS)
+
+
+def round_within_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
+    """Round to 8 bits without leaving an l2 budget: as many changes rounded up as its length allows.
+
+    A change between two levels goes to the farther of them if its fraction exceeds a threshold. At one
+    half this is rounding to the nearest; where that would exceed the budget, the threshold is raised,
+    sample by sample, until it does not. The budget holds exactly when the original is itself of 8 bits.
+
+    Args:
+        images: (N, ...) in [0, 1], within the budget.
+        original: the centre of the budget, same shape, in [0, 1].
+        eps: greatest Euclidean length of the change of a sample, in the units of [0, 1]; one number, or (N,).
+
+    Returns:
+        Images whose values are multiples of 1/255.
+    """
+    start = original.mul(LEVELS).round_()
+    change = images * LEVELS - start
+    whole = change.abs().floor()
+    fraction = change.abs() - whole
+    allowed = torch.as_tensor(eps, dtype=images.dtype, device=images.device) * LEVELS
+    low = images.new_full((len(images),), 0.5)
+    high = images.new_ones(len(images))
+    threshold = low
+    for _ in range(_THRESHOLD_HALVINGS):
+        length = (whole + (fraction >= per_sample(threshold, images))).flatten(1).norm(dim=1)
+        fits = length <= allowed
+        high, low = torch.where(fits, threshold, high), torch.where(fits, low, threshold)
+        threshold = (low + high) / 2
+    rounded = start + change.sign() * (whole + (fraction >= per_sample(high, images)))
+    return rounded.clamp_(0, LEVELS).div_(LEVELS)
 
 
 def truncate_to_8bit(images: Tensor) -> Tensor:

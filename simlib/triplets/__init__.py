@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from simlib.triplets.distortions import DISTORTIONS, Distortion
 from simlib.triplets.photos import photograph_names, photos
-from simlib.triplets.triplets import LabelSource, Triplets, example_triplet, read_image, write_image
+from simlib.triplets.triplets import Index, LabelSource, Triplets, example_triplet, read_image, write_image
 
 __all__ = [
     "DISTORTIONS",
     "Distortion",
+    "Index",
     "LabelSource",
     "Triplets",
     "example_triplet",

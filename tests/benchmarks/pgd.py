@@ -11,7 +11,8 @@ import torch
 from tqdm import tqdm
 
 from simlib.attacks import AttackResult, RankFlip, pgd
-from simlib.attacks.gradient import PAPER_EPS, PAPER_STEP, _margin_and_gradient
+from simlib.attacks.gradient import PAPER_EPS, PAPER_STEP
+from simlib.attacks.objective import margin_and_gradient
 from simlib.kernels.projection import project_linf
 from simlib.metrics import Metric
 from simlib.metrics.deep import FeatureDistance
@@ -93,7 +94,7 @@ def step_overhead(network: Any, problem: RankFlip) -> float:
     batch = problem.batch()
 
     def step() -> torch.Tensor:
-        _, gradient = _margin_and_gradient(batch, batch.original, "paper")
+        _, gradient = margin_and_gradient(batch, batch.original, "paper")
         return project_linf(batch.original.add(gradient.sign(), alpha=PAPER_STEP), batch.original, PAPER_EPS)
 
     def bare() -> torch.Tensor:

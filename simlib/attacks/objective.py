@@ -1,0 +1,49 @@
+"""What white-box attacks ascend, and its gradient."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from simlib.attacks.problem import FlipBatch
+from simlib.attacks.result import Protocol
+from simlib.errors import NoGradientError
+
+
+def margin_and_gradient(batch: FlipBatch, images: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
+    """Return the margin (N,), and the gradient (N, 3, H, W) of what the protocol ascends.
+
+    The released objective, for the closer and the farther image alike, is the square of the closer
+    image's share of the two distances; the strict protocol ascends the margin itself. Both are summed
+    over the batch, so that no sample's gradient depends on how many there are.
+
+    Raises:
+        NoGradientError: if the metric gives no gradient.
+    """
+    images = images.detach().requires_grad_()
+    with torch.enable_grad():
+        closer, farther = batch.distances(images)
+        margin = closer - farther
+        objective = closer_share(closer, farther).square() if protocol == "paper" else margin
+        gradient = gradient_of(objective.sum(), images, batch)
+    return margin.detach(), gradient
+
+
+def closer_share(closer: Tensor, farther: Tensor) -> Tensor:
+    """Return the closer image's share of the two distances, (N,); above one half the rank is flipped."""
+    return closer / (closer + farther).clamp_min(torch.finfo(closer.dtype).tiny)
+
+
+def gradient_of(total: Tensor, variable: Tensor, batch: FlipBatch) -> Tensor:
+    """Differentiate a sum over the batch with respect to a variable; same shape as the variable.
+
+    Raises:
+        NoGradientError: if the sum does not depend on the variable in a way that torch can follow.
+    """
+    (gradient,) = torch.autograd.grad(total, variable, allow_unused=True) if total.requires_grad else (None,)
+    if gradient is None:
+        raise NoGradientError(
+            f"{batch.metric.spec.title} gives no gradient, and this attack needs one. "
+            "Use a black-box attack: one_pixel, few_pixel or square."
+        )
+    return gradient
