@@ -26,6 +26,9 @@ PAPER_STEP = 0.001 / 2
 PAPER_STEPS = 30
 """Steps of the paper's PGD; they reach the budget exactly."""
 
+PAPER_REVERSE_EPS, PAPER_REVERSE_STEPS = 0.1 / 2, 50
+"""Budget and steps of the paper's reverse attack, which is PGD on the farther image with the same step."""
+
 FGSM_GRID = tuple(level / LEVELS for level in range(1, 11))
 """Our choice, the paper's is not known to us: every whole level from 1 to 10."""
 
@@ -112,7 +115,7 @@ def pgd(
     require_count("steps", steps)
     return run_in_batches(
         problem,
-        lambda batch: _pgd_batch(batch, eps, step, steps, protocol, early_stop, seed),
+        lambda batch: pgd_from(batch, batch.original, eps, step, steps, protocol, early_stop, seed),
         attack="PGD",
         protocol=protocol,
         parameters={"eps": eps, "step": step, "steps": steps, "early_stop": early_stop, "seed": seed},
@@ -148,12 +151,20 @@ def _fgsm_batch(batch: FlipBatch, grid: Sequence[float], protocol: Protocol, see
     )
 
 
-def _pgd_batch(
-    batch: FlipBatch, eps: float, step: float, steps: int, protocol: Protocol, early_stop: bool, seed: int
+def pgd_from(
+    batch: FlipBatch,
+    start: Tensor,
+    eps: float,
+    step: float,
+    steps: int,
+    protocol: Protocol,
+    early_stop: bool,
+    seed: int,
 ) -> Found:
+    """Take the steps of :func:`pgd` from other images (N, 3, H, W), within eps of the original still."""
     strict = protocol == "strict"
     survivors = Survivors(batch)
-    images = batch.original
+    images = start
     for taken in range(steps):
         active = survivors.batch
         candidate = round_within(images, active.original, eps) if strict else images

@@ -38,12 +38,20 @@ def gradient_of(total: Tensor, variable: Tensor, batch: FlipBatch) -> Tensor:
     """Differentiate a sum over the batch with respect to a variable; same shape as the variable.
 
     Raises:
-        NoGradientError: if the sum does not depend on the variable in a way that torch can follow.
+        NoGradientError: if the sum does not depend on anything in a way that torch can follow.
     """
-    (gradient,) = torch.autograd.grad(total, variable, allow_unused=True) if total.requires_grad else (None,)
-    if gradient is None:
+    require_gradient(total, batch)
+    return torch.autograd.grad(total, variable)[0]
+
+
+def require_gradient(values: Tensor, batch: FlipBatch) -> None:
+    """Refuse values of a metric that torch cannot differentiate.
+
+    Raises:
+        NoGradientError: naming the metric and the attacks that need no gradient.
+    """
+    if not values.requires_grad:
         raise NoGradientError(
             f"{batch.metric.spec.title} gives no gradient, and this attack needs one. "
             "Use a black-box attack: one_pixel, few_pixel or square."
         )
-    return gradient

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from simlib.attacks.problem import FlipBatch
+from simlib.kernels.projection import per_sample
 
 _CHECK_EVERY_ON_ACCELERATOR = 4
 """Asking who has finished makes an accelerator wait for the processor, so it is asked less often."""
@@ -14,68 +15,82 @@ _CHECK_EVERY_ON_ACCELERATOR = 4
 class Survivors:
     """The samples of a batch that are still attacked, and what was found for those that are not.
 
+    Args:
+        batch: all samples.
+        start: what is kept of each, (N, ...): its image, the original by default, or its flow.
+
     Attributes:
         batch: the samples still attacked.
+        position: (n,) where they stand among all samples.
     """
 
-    def __init__(self, batch: FlipBatch) -> None:
+    def __init__(self, batch: FlipBatch, start: Tensor | None = None) -> None:
         self.batch = batch
         self._check_every = 1 if batch.original.device.type == "cpu" else _CHECK_EVERY_ON_ACCELERATOR
-        self._position = torch.arange(len(batch), device=batch.original.device)
-        self._images = batch.original
-        self._flipped = torch.zeros_like(self._position, dtype=torch.bool)
-        self._steps = torch.zeros_like(self._position)
-        self._all_images = batch.original.clone()
+        self._calls = 0
+        self.position = torch.arange(len(batch), device=batch.original.device)
+        self._kept = batch.original if start is None else start
+        self._left = torch.zeros_like(self.position, dtype=torch.bool)
+        self._flipped = self._left
+        self._steps = torch.zeros_like(self.position)
+        self._all_kept = self._kept.clone()
         self._all_flipped = self._flipped.clone()
         self._all_steps = self._steps.clone()
 
     def __len__(self) -> int:
-        return len(self._position)
+        return len(self.position)
 
-    def release(self, flips: Tensor, images: Tensor, step: int) -> Tensor | None:
-        """Note who has flipped, and let them leave.
+    def release(
+        self, flips: Tensor, found: Tensor, step: int | Tensor, *, ended: Tensor | None = None
+    ) -> Tensor | None:
+        """Note who has flipped, or ended without, and let them leave.
 
         Args:
-            flips: (N,) who is flipped by the images at hand.
-            images: (N, 3, H, W) those images.
-            step: steps taken to them.
+            flips: (n,) who is flipped by what is at hand.
+            found: (n, ...) the images, or flows, at hand.
+            step: steps taken to them, one number or (n,).
+            ended: (n,) who leaves though not flipped.
 
         Returns:
             The positions of those who stay, to narrow other tensors by; None if nobody leaves now.
         """
-        if self._check_every == 1 and not bool(flips.any()):
+        leaves = flips if ended is None else flips | ended
+        look = self._calls % self._check_every == 0
+        self._calls += 1
+        if self._check_every == 1 and not bool(leaves.any()):
             return None
-        first = flips & ~self._flipped
-        self._images = torch.where(first.view(-1, 1, 1, 1), images, self._images)
+        first = leaves & ~self._left
+        self._kept = torch.where(per_sample(first, found), found, self._kept)
         self._steps = torch.where(first, step, self._steps)
-        self._flipped = self._flipped | first
-        if step % self._check_every:
+        self._flipped = self._flipped | (first & flips)
+        self._left = self._left | first
+        if not look:
             return None
-        stay = (~self._flipped).nonzero().squeeze(1)
+        stay = (~self._left).nonzero().squeeze(1)
         if len(stay) == len(self):
             return None
         self._write()
         self.batch = self.batch.narrow(stay)
-        self._position, self._images = self._position[stay], self._images[stay]
+        self.position, self._kept, self._left = self.position[stay], self._kept[stay], self._left[stay]
         self._flipped, self._steps = self._flipped[stay], self._steps[stay]
         return stay
 
-    def finish(self, images: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give those who never flipped their last images.
+    def finish(self, found: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Give those who are left their last images, or flows.
 
         Args:
-            images: (N, 3, H, W) the last images of those who are left.
-            step: steps taken to them.
+            found: (n, ...) what is at hand for those who are left.
+            step: steps taken to it.
 
         Returns:
-            For the whole batch: images (N, 3, H, W), flipped (N,), steps (N,) to the returned image.
+            For the whole batch: images or flows (N, ...), flipped (N,), steps (N,) to what is returned.
         """
-        self._images = torch.where(self._flipped.view(-1, 1, 1, 1), self._images, images)
-        self._steps = torch.where(self._flipped, self._steps, step)
+        self._kept = torch.where(per_sample(self._left, found), self._kept, found)
+        self._steps = torch.where(self._left, self._steps, step)
         self._write()
-        return self._all_images, self._all_flipped, self._all_steps
+        return self._all_kept, self._all_flipped, self._all_steps
 
     def _write(self) -> None:
-        self._all_images.index_copy_(0, self._position, self._images)
-        self._all_flipped.index_copy_(0, self._position, self._flipped)
-        self._all_steps.index_copy_(0, self._position, self._steps)
+        self._all_kept.index_copy_(0, self.position, self._kept)
+        self._all_flipped.index_copy_(0, self.position, self._flipped)
+        self._all_steps.index_copy_(0, self.position, self._steps)

@@ -25,8 +25,13 @@ def project_linf(images: Tensor, original: Tensor, eps: Tensor | float) -> Tenso
     Returns:
         A tensor of the same shape.
     """
-    eps = per_sample(eps, images) if isinstance(eps, Tensor) else eps
-    return (images - original).clamp_(-eps, eps).add_(original).clamp_(0.0, 1.0)
+    change = images - original
+    if isinstance(eps, Tensor):
+        bound = per_sample(eps, images)
+        change = change.clamp_(-bound, bound)
+    else:
+        change = change.clamp_(-eps, eps)
+    return change.add_(original).clamp_(0.0, 1.0)
 
 
 def project_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:

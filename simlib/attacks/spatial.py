@@ -1,0 +1,247 @@
+"""Attacks that move pixels instead of changing their colours: stAdv, and stAdv followed by PGD."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import get_args
+
+import torch
+from torch import Tensor
+
+from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
+from simlib.attacks.gradient import PAPER_EPS, PAPER_STEP, pgd_from
+from simlib.attacks.objective import closer_share, gradient_of, require_gradient
+from simlib.attacks.problem import FlipBatch, RankFlip
+from simlib.attacks.result import AttackResult, Protocol
+from simlib.attacks.survivors import Survivors
+from simlib.errors import InputError, unknown_name
+from simlib.kernels.flow import Smoothness, smoothness, warp
+from simlib.kernels.lbfgs import BatchedLBFGS
+from simlib.kernels.projection import round_to_8bit, truncate_to_8bit
+
+PAPER_WEIGHT_RANK, PAPER_WEIGHT_FLOW, PAPER_ITERATIONS = 50.0, 0.05, 50
+"""Weights and most iterations of the paper's stAdv."""
+
+_LEAST_SIDE = 4
+
+_LEAST_SHARE = 1e-6
+"""Share of the two distances below which an image is taken for equal to the reference."""
+
+
+def stadv(
+    problem: RankFlip,
+    *,
+    weight_rank: float = PAPER_WEIGHT_RANK,
+    weight_flow: float = PAPER_WEIGHT_FLOW,
+    form: Smoothness = "squared",
+    iterations: int = PAPER_ITERATIONS,
+    protocol: Protocol = "strict",
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> AttackResult:
+    """Move the pixels of an image along a smooth flow until the rank flips (Xiao et al. 2018).
+
+    As released by Ghildyal & Liu (2023), L-BFGS minimises ``weight_rank`` times the farther image's share
+    of the two distances plus ``weight_flow`` times the smoothness of the flow, from no flow at all; nothing
+    bounds the flow. A sample stops at the first point evaluated at which its rank is flipped. Under the
+    strict protocol that is looked at in the image rounded to 8 bits, which costs one evaluation more where
+    the float image is flipped. An image that the metric cannot tell from the reference has no slope to
+    follow, and comes back as it is.
+
+    Args:
+        problem: what is attacked.
+        weight_rank: weight of the share of distances in the objective.
+        weight_flow: weight of the smoothness; 0 lets every pixel move by itself.
+        form: how smoothness is measured, see :data:`simlib.kernels.flow.Smoothness`.
+        iterations: most steps of L-BFGS.
+        protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
+        batch_size: triplets attacked at once; ``None`` for 256.
+        progress: show a bar when it takes longer than two seconds.
+
+    Returns:
+        The result; ``details["flow"]`` (N, 2, H, W) is the flow in pixels, rows then columns: where each
+        pixel of the attacked image comes from, relative to its place. ``steps`` counts iterations completed.
+
+    Raises:
+        InputError: if a weight or the iterations lie outside their meaning, or a side is below 4 pixels.
+        NoGradientError: if the metric gives no gradient.
+    """
+    _require_meaning(problem, weight_rank, weight_flow, form, iterations)
+    return run_in_batches(
+        problem,
+        lambda batch: _stadv_batch(batch, weight_rank, weight_flow, form, iterations, protocol),
+        attack="stAdv",
+        protocol=protocol,
+        parameters=_named(weight_rank, weight_flow, form, iterations),
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def stadv_pgd(
+    problem: RankFlip,
+    *,
+    eps: float = PAPER_EPS,
+    step: float = PAPER_STEP,
+    steps: int = 20,
+    weight_rank: float = PAPER_WEIGHT_RANK,
+    weight_flow: float = PAPER_WEIGHT_FLOW,
+    form: Smoothness = "squared",
+    iterations: int = PAPER_ITERATIONS,
+    protocol: Protocol = "strict",
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> AttackResult:
+    """Take all steps of PGD from the image that stAdv found, as images for transfer are made.
+
+    As released by Ghildyal & Liu (2023): the image of stAdv is saved with 8 bits (by truncation; rounded
+    under the strict protocol), and PGD starts there, but stays within ``eps`` of the original image. So the
+    first step takes back what stAdv changed beyond that.
+
+    Args:
+        problem: what is attacked.
+        eps: budget of PGD in the units of [0, 1].
+        step: size of a step of PGD, same units.
+        steps: steps of PGD, all of which are taken.
+        weight_rank: of :func:`stadv`.
+        weight_flow: of :func:`stadv`.
+        form: of :func:`stadv`.
+        iterations: of :func:`stadv`.
+        protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
+        seed: decides the direction where the gradient is zero, under the strict protocol.
+        batch_size: triplets attacked at once; ``None`` for 256.
+        progress: show a bar when it takes longer than two seconds.
+
+    Returns:
+        The result; ``steps`` are those of PGD, ``details["flow"]`` is the flow of stAdv.
+
+    Raises:
+        InputError, NoGradientError: as :func:`stadv` and :func:`simlib.attacks.pgd`.
+    """
+    _require_meaning(problem, weight_rank, weight_flow, form, iterations)
+    require_positive("eps", eps)
+    require_positive("step", step)
+    require_count("steps", steps)
+
+    def attack_batch(batch: FlipBatch) -> Found:
+        moved = _stadv_batch(batch, weight_rank, weight_flow, form, iterations, protocol)
+        saved = truncate_to_8bit(moved.images) if protocol == "paper" else moved.images
+        found = pgd_from(batch, saved, eps, step, steps, protocol, False, seed)
+        return replace(
+            found,
+            forwards=found.forwards + moved.forwards,
+            backwards=found.backwards + moved.backwards,
+            details=moved.details,
+        )
+
+    return run_in_batches(
+        problem,
+        attack_batch,
+        attack="stAdv+PGD",
+        protocol=protocol,
+        parameters={
+            **{"eps": eps, "step": step, "steps": steps, "seed": seed},
+            **_named(weight_rank, weight_flow, form, iterations),
+        },
+        batch_size=batch_size,
+        progress=progress,
+    )
+
+
+def _stadv_batch(
+    batch: FlipBatch,
+    weight_rank: float,
+    weight_flow: float,
+    form: Smoothness,
+    iterations: int,
+    protocol: Protocol,
+) -> Found:
+    n, _, *sides = batch.original.shape
+    start = batch.original.new_zeros((n, 2, *sides))
+    survivors, optimiser = Survivors(batch, start), BatchedLBFGS(start.flatten(1), iterations=iterations)
+    forwards, backwards = (torch.zeros(n, dtype=torch.long, device=start.device) for _ in range(2))
+    while len(survivors):
+        active, position = survivors.batch, survivors.position
+        flow = optimiser.ask().view(-1, 2, *sides)
+        flips, value, gradient = _objective(active, flow, weight_rank, weight_flow, form)
+        forwards[position] += 1
+        backwards[position] += 1
+        if protocol == "strict":
+            asked = flips.nonzero().squeeze(1)
+            forwards[position[asked]] += 1
+            flips = _flips_in_8bit(active, flow, asked)
+        optimiser.tell(value, gradient.flatten(1))
+        flow = torch.where(flips.view(-1, 1, 1, 1), flow, optimiser.point.view_as(flow))
+        stay = survivors.release(flips, flow, optimiser.iterations, ended=optimiser.finished)
+        if stay is not None:
+            optimiser.narrow(stay)
+    flow, flipped, steps = survivors.finish(start[:0], 0)
+    images = _moved(batch, flow)
+    return Found(
+        images=round_to_8bit(images) if protocol == "strict" else images,
+        flipped=None if protocol == "strict" else flipped,
+        steps=steps,
+        forwards=forwards,
+        backwards=backwards,
+        details={"flow": flow},
+    )
+
+
+def _objective(
+    batch: FlipBatch, flow: Tensor, weight_rank: float, weight_flow: float, form: Smoothness
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return who is flipped (N,), the objective (N,) and its gradient, shaped like the flow."""
+    flow = flow.detach().requires_grad_()
+    with torch.enable_grad():
+        closer, farther = batch.distances(_moved(batch, flow))
+        share = closer_share(closer, farther)
+        require_gradient(share, batch)
+        value = weight_rank * (1 - share) + weight_flow * smoothness(flow, form)
+        gradient = gradient_of(value.sum(), flow, batch)
+    # Where both look alike to the metric, what is left of the slope is the noise of rounding.
+    blind = (share < _LEAST_SHARE).view(-1, 1, 1, 1)
+    return (closer > farther).detach(), value.detach(), gradient.masked_fill(blind, 0)
+
+
+@torch.no_grad()
+def _flips_in_8bit(batch: FlipBatch, flow: Tensor, asked: Tensor) -> Tensor:
+    """Say who of the samples asked for is flipped when the moved image is rounded to 8 bits, (N,)."""
+    flips = torch.zeros(len(batch), dtype=torch.bool, device=flow.device)
+    if len(asked):
+        some = batch.narrow(asked)
+        flips[asked] = some.margin(round_to_8bit(_moved(some, flow[asked]))) > 0
+    return flips
+
+
+def _moved(batch: FlipBatch, flow: Tensor) -> Tensor:
+    """Warp the original images; rounding may leave the box by a hair, which some metrics refuse."""
+    return warp(batch.original, flow).clamp(0, 1)
+
+
+def _named(weight_rank: float, weight_flow: float, form: Smoothness, iterations: int) -> Mapping[str, object]:
+    return {
+        "weight_rank": weight_rank,
+        "weight_flow": weight_flow,
+        "form": form,
+        "iterations": iterations,
+    }
+
+
+def _require_meaning(
+    problem: RankFlip, weight_rank: float, weight_flow: float, form: Smoothness, iterations: int
+) -> None:
+    require_positive("weight_rank", weight_rank)
+    if not (math.isfinite(weight_flow) and weight_flow >= 0):
+        raise InputError(f"weight_flow is {weight_flow}. It must be a finite number, at least 0.")
+    if form not in get_args(Smoothness):
+        raise unknown_name("form of smoothness", str(form), get_args(Smoothness))
+    require_count("iterations", iterations)
+    height, width = problem.triplets.ref.shape[-2:]
+    if min(height, width) < _LEAST_SIDE:
+        raise InputError(
+            f"The images are {height}x{width}, and a flow needs at least {_LEAST_SIDE}x{_LEAST_SIDE} pixels "
+            "to be smooth or not. Use larger images or an attack on colours, such as pgd."
+        )
