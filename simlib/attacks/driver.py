@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import get_args
 
 import torch
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.errors import InputError, OutOfMemoryError, unknown_name
-from simlib.kernels.device import exact_convolutions, is_out_of_memory
+from simlib.kernels.device import MemoryRanOut, exact_convolutions, unless_memory_runs_out
 from simlib.kernels.projection import round_to_8bit
 
 BATCH_SIZE = 256
@@ -106,17 +107,16 @@ def _in_fitting_batches(
     start, warned = 0, False
     while start < n:
         stop = min(start + batch_size, n)
-        part = _unless_memory_runs_out(attack_part, start, stop)
-        if isinstance(part, AttackResult):
+        part = unless_memory_runs_out(partial(attack_part, start, stop))
+        if not isinstance(part, MemoryRanOut):
             start = stop
             yield part
             continue
         if stop - start == 1:
             raise OutOfMemoryError(
-                f"One triplet does not fit the memory ({part}). Use smaller images or another device."
+                f"One triplet does not fit the memory ({part.reason}). Use smaller images or another device."
             )
         batch_size = (stop - start) // 2
-        torch.cuda.empty_cache()
         if not warned:
             warnings.warn(
                 f"{stop - start} triplets at once do not fit the memory. The attack goes on with "
@@ -124,21 +124,6 @@ def _in_fitting_batches(
                 stacklevel=4,
             )
             warned = True
-
-
-def _unless_memory_runs_out(
-    attack_part: Callable[[int, int], AttackResult], start: int, stop: int
-) -> AttackResult | str:
-    """Return the result of a batch, or what the device said when its memory ran out.
-
-    Only the text is kept: the error itself holds on to the tensors of every frame it went through.
-    """
-    try:
-        return attack_part(start, stop)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        return (str(error) or type(error).__name__).splitlines()[0]
 
 
 @torch.no_grad()

@@ -1,13 +1,17 @@
-"""Where tensors live."""
+"""Where tensors live, and what happens when there is no room for them."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from simlib.errors import InputError
+
+Result = TypeVar("Result")
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -28,11 +32,28 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that the device, or the processor, has no memory left."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
+@dataclass(frozen=True)
+class MemoryRanOut:
+    """What the device, or the processor, said when it had no memory left."""
+
+    reason: str
+
+
+def unless_memory_runs_out(work: Callable[[], Result]) -> Result | MemoryRanOut:
+    """Return the result of some work, or what was said when its memory ran out.
+
+    Only the text is kept: the error itself holds on to the tensors of every frame it went through, and
+    they must be free for another try.
+    """
+    try:
+        return work()
+    except (RuntimeError, MemoryError) as error:
+        refused = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not refused and "can't allocate memory" not in str(error):
+            raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+    torch.cuda.empty_cache()
+    return MemoryRanOut(reason)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,173 @@
+"""Differential evolution for a batch of problems at once; every sample has its own population."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from simlib.errors import InputError, OutOfMemoryError
+from simlib.kernels.device import MemoryRanOut, unless_memory_runs_out
+from simlib.kernels.noise import Draws
+
+LEAST_POPULATION = 3
+"""A trial needs its target and two partners, all different."""
+
+CROSSOVER = 0.7
+"""Chance of each value of a trial to come from the mutant, the default of SciPy."""
+
+_LEAST_FACTOR, _MOST_FACTOR = 0.5, 1.0
+"""Between these the factor of the difference is drawn anew in each generation, as SciPy does."""
+
+
+class DifferentialEvolution:
+    """Searches boxes for the least value of functions that can only be evaluated (Storn & Price 1997).
+
+    Ask for candidates, evaluate them however it suits, tell their values; the first candidates are the
+    start, each later set is one generation. The strategy is best/1/bin: a mutant is the best member plus
+    a scaled difference of two others, and mixes its values with those of the member it may replace. It
+    is what ``scipy.optimize.differential_evolution`` does with ``updating="deferred"`` and
+    ``polish=False``: a Latin hypercube to start from, a scale between 0.5 and 1 drawn for each
+    generation, values outside the box drawn anew inside, and ties won by the newcomer. What happens to a
+    sample depends on its own values and stream of random numbers only.
+
+    Args:
+        lower: (D,) least value of each coordinate; its dtype and device are those of the search.
+        upper: (D,) greatest value of each coordinate.
+        draws: a stream for each of the B samples; the search uses it up, and narrows it.
+        population: members P of the population of a sample.
+
+    Raises:
+        InputError: if the population is too small for a member to have two partners.
+    """
+
+    def __init__(self, lower: Tensor, upper: Tensor, draws: Draws, *, population: int) -> None:
+        require_population(population)
+        self._lower, self._upper = lower, upper
+        self._draws = draws
+        self._size = population
+        # Members live in the unit cube, where every coordinate is drawn and bounded alike.
+        self._trials = self._latin_hypercube()
+        self._members = self._trials
+        self._values: Tensor | None = None
+        self._leader = torch.zeros(len(self._trials), dtype=torch.long, device=lower.device)
+
+    @property
+    def best(self) -> Tensor:
+        """The best candidate of each sample so far, (B, D); any of them before the first values."""
+        return self._in_the_box(_take(self._members, self._leader))
+
+    @property
+    def best_value(self) -> Tensor:
+        """The value of the best candidate of each sample, (B,); infinite before the first values."""
+        if self._values is None:
+            return torch.full_like(self._members[:, 0, 0], torch.inf)
+        return _take(self._values, self._leader)
+
+    def ask(self) -> Tensor:
+        """Return the candidates to evaluate next, (B, P, D), within the bounds."""
+        return self._in_the_box(self._trials)
+
+    def tell(self, values: Tensor) -> None:
+        """Take the values (B, P) of the candidates that were asked for, and breed the next ones."""
+        if self._values is None:
+            self._values = values
+        else:
+            wins = values <= self._values
+            self._members = torch.where(wins.unsqueeze(2), self._trials, self._members)
+            self._values = torch.where(wins, values, self._values)
+        self._leader = self._values.argmin(dim=1)
+        self._trials = self._bred()
+
+    def narrow(self, index: Tensor) -> None:
+        """Keep the samples at these positions (an integer tensor) only."""
+        self._draws.narrow(index)
+        self._members, self._trials = self._members[index], self._trials[index]
+        self._leader = self._leader[index]
+        self._values = None if self._values is None else self._values[index]
+
+    def _in_the_box(self, unit: Tensor) -> Tensor:
+        # The way out of the unit cube may round past a bound.
+        return torch.lerp(self._lower, self._upper, unit).clamp(self._lower, self._upper)
+
+    def _latin_hypercube(self) -> Tensor:
+        shape = (self._size, len(self._lower))
+        strata = self._draws.uniform(*shape).argsort(dim=1, stable=True)
+        return (strata + self._draws.uniform(*shape, dtype=self._lower.dtype)) / self._size
+
+    def _bred(self) -> Tensor:
+        """Breed one trial for each member, (B, P, D)."""
+        size, dimensions = self._size, len(self._lower)
+        first, second = (_take(self._members, partners) for partners in self._partners())
+        dither = self._draws.uniform(1, 1, dtype=self._lower.dtype)
+        scale = _LEAST_FACTOR + (_MOST_FACTOR - _LEAST_FACTOR) * dither
+        mutants = _take(self._members, self._leader).unsqueeze(1) + scale * (first - second)
+        crosses = self._draws.uniform(size, dimensions) < CROSSOVER
+        # One value at least comes from the mutant, or the trial would be the member it may replace.
+        crosses.scatter_(2, self._draws.integers(dimensions, size, 1), True)
+        trials = torch.where(crosses, mutants, self._members)
+        redrawn = self._draws.uniform(size, dimensions, dtype=self._lower.dtype)
+        return torch.where((trials < 0) | (trials > 1), redrawn, trials)
+
+    def _partners(self) -> tuple[Tensor, Tensor]:
+        """Draw for each member two others, (B, P) each: neither the member itself nor each other."""
+        own = torch.arange(self._size, device=self._lower.device).expand(len(self._members), -1)
+        first = self._draws.integers(self._size - 1, self._size)
+        first = first + (first >= own)
+        second = self._draws.integers(self._size - 2, self._size)
+        second = second + (second >= torch.minimum(own, first))
+        second = second + (second >= torch.maximum(own, first))
+        return first, second
+
+
+def evaluate_in_chunks(
+    evaluate: Callable[[Tensor, Tensor], Tensor], candidates: Tensor, chunk: int
+) -> Tensor:
+    """Evaluate the candidates of all samples, a bounded number at a time, and fewer if memory runs out.
+
+    Args:
+        evaluate: gives the values (C,) of candidates (C, D), told which sample (C,) each belongs to.
+        candidates: (B, P, D).
+        chunk: most candidates evaluated at once.
+
+    Returns:
+        Values (B, P).
+
+    Raises:
+        OutOfMemoryError: if a single candidate does not fit the memory.
+    """
+    samples = torch.arange(len(candidates), device=candidates.device).repeat_interleave(candidates.shape[1])
+    flat, values = candidates.flatten(0, 1), list[Tensor]()
+    start = 0
+    while start < len(flat):
+        part = slice(start, start + chunk)
+        found = unless_memory_runs_out(lambda part=part: evaluate(samples[part], flat[part]))
+        if not isinstance(found, MemoryRanOut):
+            values.append(found)
+            start += chunk
+        elif chunk > 1:
+            chunk //= 2
+        else:
+            raise OutOfMemoryError(
+                f"One image does not fit the memory ({found.reason}). Use smaller images or another device."
+            )
+    return torch.cat(values).view(candidates.shape[:2])
+
+
+def require_population(population: int) -> None:
+    """Refuse a population too small for a member to have two partners.
+
+    Raises:
+        InputError: naming the population and the least one.
+    """
+    if int(population) != population or population < LEAST_POPULATION:
+        raise InputError(
+            f"population is {population}. It must be a whole number, at least {LEAST_POPULATION}."
+        )
+
+
+def _take(values: Tensor, index: Tensor) -> Tensor:
+    """Take from (B, P, ...) the members at (B,) or (B, Q)."""
+    rows = torch.arange(len(values), device=values.device)
+    return values[rows.view(-1, *[1] * (index.dim() - 1)), index]
