@@ -13,7 +13,6 @@ from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
 from simlib.kernels.lbfgs import BatchedLBFGS
-from simlib.kernels.linesearch import FLATTER, SUFFICIENT, LineSearch
 
 Function = Callable[[Tensor], Tensor]
 
@@ -145,28 +144,3 @@ def test_values_that_are_not_finite_are_stepped_back_from() -> None:
         torch.full((2, 3), -2.9, dtype=torch.float64),
     )
     torch.testing.assert_close(found.point, torch.full((2, 3), 2.0, dtype=torch.float64))
-
-
-@given(st.floats(-3, 3), st.floats(0.05, 20), st.floats(0.01, 50))
-@settings(deadline=None)
-def test_line_search_meets_the_strong_wolfe_conditions(shift: float, scale: float, first: float) -> None:
-    def value_and_slope(step: Tensor) -> tuple[Tensor, Tensor]:
-        step = step.detach().requires_grad_()
-        value = (
-            -torch.exp(-(step / scale).square()) * scale + 0.1 * torch.cos(step + shift) - 0.3 * step.tanh()
-        )
-        return value.detach(), torch.autograd.grad(value.sum(), step)[0]
-
-    start = torch.full((1,), 0.1, dtype=torch.float64)
-    value, slope = value_and_slope(start)
-    if slope >= 0:
-        return
-    search = LineSearch(value, slope)
-    search.restart(torch.tensor([True]), value, slope, torch.full_like(value, first))
-    at, slope_at = value, slope
-    for _ in range(60):
-        at, slope_at = value_and_slope(start + search.step)
-        if search.judge(at, slope_at).item():
-            break
-    assert at <= value + SUFFICIENT * search.step * slope
-    assert slope_at.abs() <= FLATTER * slope.abs()

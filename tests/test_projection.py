@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simlib.kernels.images import LEVELS
-from simlib.kernels.projection import project_linf, round_to_8bit, round_within, truncate_to_8bit
+from simlib.kernels.projection import (
+    project_l2,
+    project_linf,
+    round_to_8bit,
+    round_within,
+    round_within_l2,
+    truncate_to_8bit,
+)
 
 shapes = st.tuples(st.integers(1, 3), st.just(3), st.integers(1, 9), st.integers(1, 9))
 budgets = st.floats(0.0, 0.5)
@@ -76,3 +83,52 @@ def test_truncation_loses_a_level_on_63_values_of_an_untouched_image() -> None:
     lost = ((untouched - truncate_to_8bit(untouched)) * LEVELS).round()
     assert set(lost.tolist()) == {0.0, 1.0}
     assert int(lost.sum()) == 63
+
+
+@given(shapes, st.floats(0.01, 3), seeds)
+@settings(deadline=None)
+def test_l2_projection_is_the_nearest_point_before_the_box(
+    shape: tuple[int, ...], eps: float, seed: int
+) -> None:
+    original, moved = draw(shape, seed, on_grid=False)
+    landed = project_l2(moved, original, eps)
+    assert (landed - original).flatten(1).norm(dim=1).max() <= eps * (1 + 1e-5)
+    assert landed.min() >= 0
+    assert landed.max() <= 1
+    length = (moved - original).flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    expected = (original + (moved - original) * (eps / length).clamp_max(1)).clamp(0, 1)
+    torch.testing.assert_close(landed, expected, atol=1e-6, rtol=0)
+
+
+@given(shapes, st.floats(0.003, 3), seeds)
+@settings(deadline=None)
+def test_rounding_within_l2_never_exceeds_the_budget(shape: tuple[int, ...], eps: float, seed: int) -> None:
+    original, moved = draw(shape, seed, on_grid=True)
+    candidate = project_l2(moved, original, eps)
+    rounded = round_within_l2(candidate, original, eps)
+    torch.testing.assert_close(rounded, round_to_8bit(rounded))
+    assert (rounded - original).flatten(1).norm(dim=1).max() <= eps + 1e-5
+    # every value goes to one of the two levels around it
+    assert (rounded - candidate).abs().max() < 1 / LEVELS + 1e-5
+    nearest = round_to_8bit(candidate)
+    fits = (nearest - original).flatten(1).norm(dim=1) <= eps - 1e-4
+    torch.testing.assert_close(rounded[fits], nearest[fits], atol=1.01 / LEVELS * 1e-2, rtol=0)
+
+
+def test_rounding_within_l2_spends_the_budget_on_the_largest_fractions() -> None:
+    original = torch.zeros(1, 3, 1, 1)
+    candidate = torch.tensor([0.9, 0.8, 0.7]).view(1, 3, 1, 1) / LEVELS
+    rounded = round_within_l2(candidate, original, 1.5 / LEVELS) * LEVELS
+    torch.testing.assert_close(rounded.flatten(), torch.tensor([1.0, 1.0, 0.0]))
+
+
+@given(seeds)
+@settings(deadline=None, max_examples=20)
+def test_every_sample_may_have_its_own_budget(seed: int) -> None:
+    original, moved = draw((3, 3, 4, 5), seed, on_grid=True)
+    eps = torch.tensor([0.01, 0.1, 0.4])
+    for together in (project_linf, project_l2, round_within, round_within_l2):
+        inside = moved.clamp(0, 1) if together is round_within else project_l2(moved, original, eps)
+        start = moved if together in (project_linf, project_l2) else inside
+        alone = [together(start[i : i + 1], original[i : i + 1], float(eps[i])) for i in range(3)]
+        torch.testing.assert_close(together(start, original, eps), torch.cat(alone))

@@ -1,13 +1,15 @@
-"""Wilson's interval against its closed form."""
+"""Wilson's interval against its closed form; the interval of a median against its definition."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simlib.benchmark.statistics import disagreements, wilson
+from simlib.benchmark.statistics import disagreements, median_interval, wilson
 from simlib.errors import InputError
 
 
@@ -37,3 +39,40 @@ def test_disagreements_are_symmetric_and_leave_the_diagonal_blank() -> None:
     ranks = torch.tensor([[True, True, False], [True, False, False], [False, False, True]])
     counts = [[rate and rate.successes for rate in row] for row in disagreements(ranks)]
     assert counts == [[None, 1, 3], [1, None, 2], [3, 2, None]]
+
+
+def coverage(n: int, order: int) -> float:
+    """How often the interval from the order-th smallest to the order-th largest of n holds the median."""
+    return 1 - 2 * sum(math.comb(n, below) for below in range(order)) / 2**n
+
+
+@given(st.integers(6, 400))
+def test_the_interval_of_a_median_is_the_narrowest_that_covers(n: int) -> None:
+    # The values are their own ranks, in a shuffled order.
+    values = torch.randperm(n, generator=torch.Generator().manual_seed(n)) + 1.0
+    median = median_interval(values)
+    order = int(median.low)
+    assert median.high == n + 1 - order
+    assert median.value == pytest.approx((n + 1) / 2)
+    assert coverage(n, order) >= 0.95 > coverage(n, order + 1)
+
+
+@pytest.mark.parametrize("n", range(1, 6))
+def test_few_values_have_a_median_and_no_interval(n: int) -> None:
+    median = median_interval(torch.arange(n) * 1.0)
+    assert median.value == (n - 1) / 2
+    assert (median.low, median.high) == (-math.inf, math.inf)
+
+
+def test_infinite_values_count_as_large() -> None:
+    values = torch.tensor([3.0, math.inf, 1.0, 2.0, math.inf, 4.0, 5.0])
+    median = median_interval(values)
+    assert (median.value, median.low, median.high) == (4.0, 1.0, math.inf)
+    assert median_interval(torch.tensor([1.0, math.inf])).value == math.inf
+    assert str(median) == "4 (95 % interval 1 to inf, n = 7)"
+
+
+@pytest.mark.parametrize("values", [[], [1.0, math.nan]])
+def test_no_median(values: list[float]) -> None:
+    with pytest.raises(InputError, match="needs at least one value"):
+        median_interval(torch.tensor(values))

@@ -16,7 +16,8 @@ import torch
 from simlib import metrics
 from simlib.files import written_whole
 from simlib.kernels.device import pick_device
-from tests.benchmarks import pgd
+from simlib.report.provenance import code_hash
+from tests.benchmarks import one_pixel, pgd, scaling, stadv
 
 TARGET = Path("_build/bench.json")
 
@@ -39,6 +40,10 @@ def main() -> None:
     figures = {
         "import_seconds": import_seconds(),
         "pgd": pgd.measure(metric, device),
+        "stadv": stadv.measure(metric, device),
+        "one_pixel": one_pixel.measure(metric, device),
+        "scaling": scaling.measure(metric, device),
+        "code": code_hash()[:16],
         "versions": {"python": platform.python_version(), "torch": version("torch")},
     }
     TARGET.parent.mkdir(exist_ok=True)

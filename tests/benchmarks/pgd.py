@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import statistics
 from functools import partial
 from typing import Any
@@ -17,7 +16,8 @@ from simlib.kernels.projection import project_linf
 from simlib.metrics import Metric
 from simlib.metrics.deep import FeatureDistance
 from simlib.triplets import Triplets, photos
-from tests.benchmarks.timing import median_ratio, seconds
+from tests.benchmarks.alone import as_published, one_at_a_time, symmetric
+from tests.benchmarks.timing import circumstances, faster_thread_count, median_ratio, seconds
 from tests.oracles import Distance, OneByOne, pgd_one_by_one
 
 TRIPLETS = 256
@@ -31,7 +31,7 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
     triplets = photos(TRIPLETS).to(device=device)
     problem = RankFlip(metric, triplets)
     distance = as_published(metric).to(device)
-    slow_threads = faster_thread_count(distance, triplets, threads)
+    slow_threads = faster_thread_count(lambda: attack_some(distance, triplets[:4]), threads)
     attack_all = partial(pgd, problem, protocol="paper", batch_size=TRIPLETS)
     seconds(attack_all)
     share = TRIPLETS // ROUNDS
@@ -51,42 +51,14 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
         "flipped": int(batched[-1].flipped.sum()),
         "triplets": TRIPLETS,
         "milliseconds_per_triplet": 1e3 * statistics.median(result.seconds for result in batched) / TRIPLETS,
-        "metric": metric.spec.title,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        "threads": threads,
+        **circumstances(metric, device),
         "threads_one_by_one": slow_threads,
     }
 
 
-def as_published(metric: FeatureDistance) -> Any:
-    """Build the same metric from its own package, to be called as the paper's code calls it."""
-    if metric.spec.library == "lpips":
-        published = importlib.import_module("lpips").LPIPS(net="alex", pnet_rand=True, verbose=False)
-        published.net.load_state_dict(metric.backbone.state_dict())
-        return published
-    package = importlib.import_module("stlpips_pytorch.stlpips")
-    return package.LPIPS(net="alex", variant="shift_tolerant", verbose=False)
-
-
 def attack_some(distance: Distance, triplets: Triplets) -> list[OneByOne]:
     """Attack triplets one at a time, in [-1, 1]."""
-    return [
-        pgd_one_by_one(
-            distance, *(image[i : i + 1] * 2 - 1 for image in (triplets.ref, triplets.p0, triplets.p1))
-        )
-        for i in range(len(triplets))
-    ]
-
-
-def faster_thread_count(distance: Distance, triplets: Triplets, most: int) -> int:
-    """Return the number of threads, 1 or all, at which one triplet at a time is faster."""
-    times = {}
-    for threads in {1, most}:
-        torch.set_num_threads(threads)
-        attack_some(distance, triplets[:1])
-        times[threads] = seconds(lambda: attack_some(distance, triplets[:4]))
-    torch.set_num_threads(most)
-    return min(times, key=lambda threads: times[threads])
+    return [pgd_one_by_one(distance, *map(symmetric, images)) for images in one_at_a_time(triplets)]
 
 
 def step_overhead(network: Any, problem: RankFlip) -> float:
