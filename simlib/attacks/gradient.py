@@ -185,7 +185,7 @@ def pgd_from(
         flipped=flipped if early_stop and not strict else None,
         steps=taken,
         forwards=taken + (1 if tested_last else flipped.long()),
-        backwards=taken,
+        backwards=taken + flipped.long(),
     )
 
 

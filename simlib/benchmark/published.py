@@ -50,3 +50,44 @@ EXAMPLE_TRIPLET: Mapping[str, tuple[float, float]] = {
     "lpips-squeeze": (0.711, 0.148),
 }
 """Distances of the two images of LPIPS's example triplet, by metric, to three digits."""
+
+
+@dataclass(frozen=True)
+class PublishedTransfer:
+    """Images made on one metric, judged by another, as published.
+
+    Attributes:
+        metric: name of the judge.
+        accurate: triplets that the judge, before any attack, ranks as people do.
+        flipped: how many of those are flipped, by attack.
+    """
+
+    metric: str
+    accurate: int
+    flipped: Mapping[str, int]
+
+
+TRANSFER_ATTACKS = (
+    "PGD(10)",
+    "PGD(20)",
+    "stAdv",
+    "stAdv+PGD(5)",
+    "stAdv+PGD(10)",
+    "stAdv+PGD(15)",
+    "stAdv+PGD(20)",
+)
+"""The attacks of the published transfer; the numbers are steps of PGD, all of which are taken."""
+
+TRANSFER_N = 2_726
+"""Triplets of the published transfer: LPIPS (Alex) is right about them, stAdv flips it, and the authors kept
+the attacked image after looking at it."""
+
+TRANSFER: tuple[PublishedTransfer, ...] = tuple(
+    PublishedTransfer(metric, accurate, dict(zip(TRANSFER_ATTACKS, flipped, strict=True)))
+    for metric, accurate, flipped in (
+        ("l2", 2_099, (101, 174, 77, 134, 189, 200, 257)),
+        ("ssim", 2_093, (237, 442, 78, 180, 339, 370, 540)),
+        ("st-lpips-alex", 2_470, (104, 198, 96, 123, 205, 212, 310)),
+    )
+)
+"""Ghildyal & Liu (TMLR 2023), counted in the files they released: images made on LPIPS (Alex), from BAPPS."""
