@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
 import torch
@@ -68,13 +67,14 @@ def stadv(
         InputError: if a weight or the iterations lie outside their meaning, or a side is below 4 pixels.
         NoGradientError: if the metric gives no gradient.
     """
-    _require_meaning(problem, weight_rank, weight_flow, form, iterations)
+    settings = _Settings(weight_rank, weight_flow, form, iterations)
+    _require_room(problem)
     return run_in_batches(
         problem,
-        lambda batch: _stadv_batch(batch, weight_rank, weight_flow, form, iterations, protocol),
+        lambda batch: _stadv_batch(batch, settings, protocol),
         attack="stAdv",
         protocol=protocol,
-        parameters=_named(weight_rank, weight_flow, form, iterations),
+        parameters=asdict(settings),
         batch_size=batch_size,
         progress=progress,
     )
@@ -121,13 +121,14 @@ def stadv_pgd(
     Raises:
         InputError, NoGradientError: as :func:`stadv` and :func:`simlib.attacks.pgd`.
     """
-    _require_meaning(problem, weight_rank, weight_flow, form, iterations)
+    settings = _Settings(weight_rank, weight_flow, form, iterations)
+    _require_room(problem)
     require_positive("eps", eps)
     require_positive("step", step)
     require_count("steps", steps)
 
     def attack_batch(batch: FlipBatch) -> Found:
-        moved = _stadv_batch(batch, weight_rank, weight_flow, form, iterations, protocol)
+        moved = _stadv_batch(batch, settings, protocol)
         saved = truncate_to_8bit(moved.images) if protocol == "paper" else moved.images
         found = pgd_from(batch, saved, eps, step, steps, protocol, False, seed)
         return replace(
@@ -142,31 +143,49 @@ def stadv_pgd(
         attack_batch,
         attack="stAdv+PGD",
         protocol=protocol,
-        parameters={
-            **{"eps": eps, "step": step, "steps": steps, "seed": seed},
-            **_named(weight_rank, weight_flow, form, iterations),
-        },
+        parameters={"eps": eps, "step": step, "steps": steps, "seed": seed, **asdict(settings)},
         batch_size=batch_size,
         progress=progress,
     )
 
 
-def _stadv_batch(
-    batch: FlipBatch,
-    weight_rank: float,
-    weight_flow: float,
-    form: Smoothness,
-    iterations: int,
-    protocol: Protocol,
-) -> Found:
+@dataclass(frozen=True)
+class _Settings:
+    """The parameters of stAdv, within their meaning."""
+
+    weight_rank: float
+    weight_flow: float
+    form: Smoothness
+    iterations: int
+
+    def __post_init__(self) -> None:
+        require_positive("weight_rank", self.weight_rank)
+        if not (math.isfinite(self.weight_flow) and self.weight_flow >= 0):
+            raise InputError(f"weight_flow is {self.weight_flow}. It must be a finite number, at least 0.")
+        if self.form not in get_args(Smoothness):
+            raise unknown_name("form of smoothness", str(self.form), get_args(Smoothness))
+        require_count("iterations", self.iterations)
+
+
+def _require_room(problem: RankFlip) -> None:
+    height, width = problem.triplets.ref.shape[-2:]
+    if min(height, width) < _LEAST_SIDE:
+        raise InputError(
+            f"The images are {height}x{width}, and a flow needs at least {_LEAST_SIDE}x{_LEAST_SIDE} pixels "
+            "to be smooth or not. Use larger images or an attack on colours, such as pgd."
+        )
+
+
+def _stadv_batch(batch: FlipBatch, settings: _Settings, protocol: Protocol) -> Found:
     n, _, *sides = batch.original.shape
     start = batch.original.new_zeros((n, 2, *sides))
-    survivors, optimiser = Survivors(batch, start), BatchedLBFGS(start.flatten(1), iterations=iterations)
+    survivors = Survivors(batch, start)
+    optimiser = BatchedLBFGS(start.flatten(1), iterations=settings.iterations)
     forwards, backwards = (torch.zeros(n, dtype=torch.long, device=start.device) for _ in range(2))
     while len(survivors):
         active, position = survivors.batch, survivors.position
         flow = optimiser.ask().view(-1, 2, *sides)
-        flips, value, gradient = _objective(active, flow, weight_rank, weight_flow, form)
+        flips, value, gradient = _objective(active, flow, settings)
         forwards[position] += 1
         backwards[position] += 1
         if protocol == "strict":
@@ -190,16 +209,15 @@ def _stadv_batch(
     )
 
 
-def _objective(
-    batch: FlipBatch, flow: Tensor, weight_rank: float, weight_flow: float, form: Smoothness
-) -> tuple[Tensor, Tensor, Tensor]:
+def _objective(batch: FlipBatch, flow: Tensor, settings: _Settings) -> tuple[Tensor, Tensor, Tensor]:
     """Return who is flipped (N,), the objective (N,) and its gradient, shaped like the flow."""
     flow = flow.detach().requires_grad_()
     with torch.enable_grad():
         closer, farther = batch.distances(_moved(batch, flow))
         share = closer_share(closer, farther)
         require_gradient(share, batch)
-        value = weight_rank * (1 - share) + weight_flow * smoothness(flow, form)
+        roughness = smoothness(flow, settings.form)
+        value = settings.weight_rank * (1 - share) + settings.weight_flow * roughness
         gradient = gradient_of(value.sum(), flow, batch)
     # Where both look alike to the metric, what is left of the slope is the noise of rounding.
     blind = (share < _LEAST_SHARE).view(-1, 1, 1, 1)
@@ -219,29 +237,3 @@ def _flips_in_8bit(batch: FlipBatch, flow: Tensor, asked: Tensor) -> Tensor:
 def _moved(batch: FlipBatch, flow: Tensor) -> Tensor:
     """Warp the original images; rounding may leave the box by a hair, which some metrics refuse."""
     return warp(batch.original, flow).clamp(0, 1)
-
-
-def _named(weight_rank: float, weight_flow: float, form: Smoothness, iterations: int) -> Mapping[str, object]:
-    return {
-        "weight_rank": weight_rank,
-        "weight_flow": weight_flow,
-        "form": form,
-        "iterations": iterations,
-    }
-
-
-def _require_meaning(
-    problem: RankFlip, weight_rank: float, weight_flow: float, form: Smoothness, iterations: int
-) -> None:
-    require_positive("weight_rank", weight_rank)
-    if not (math.isfinite(weight_flow) and weight_flow >= 0):
-        raise InputError(f"weight_flow is {weight_flow}. It must be a finite number, at least 0.")
-    if form not in get_args(Smoothness):
-        raise unknown_name("form of smoothness", str(form), get_args(Smoothness))
-    require_count("iterations", iterations)
-    height, width = problem.triplets.ref.shape[-2:]
-    if min(height, width) < _LEAST_SIDE:
-        raise InputError(
-            f"The images are {height}x{width}, and a flow needs at least {_LEAST_SIDE}x{_LEAST_SIDE} pixels "
-            "to be smooth or not. Use larger images or an attack on colours, such as pgd."
-        )
