@@ -37,6 +37,7 @@ from myst_nb import glue
 from simlib import metrics
 from simlib.attacks import PAPER_STEP, PAPER_STEPS, RankFlip, pgd
 from simlib.attacks.ensemble import STANDARD_EPS, standard_attacks, strongest
+from simlib.benchmark.published import ROBUST_METRICS
 from simlib.benchmark.statistics import wilson
 from simlib.kernels.device import pick_device
 from simlib.kernels.images import LEVELS
@@ -320,12 +321,7 @@ Table(("metric", "n", "by FGSM, PGD or APGD", "by Square, of the rest", "in all"
 # %% tags=["hide-input"]
 Table(
     ("metric, as published", "clean", "l-inf 4/255", "l2 3"),
-    (
-        ("DreamSim", "96.2 %", "0.5 %", "0.9 %"),
-        ("R-LPIPS", "71.6 %", "16.2 %", "26.9 %"),
-        ("LipSim, best of three", "85.1 %", "32.8 %", "53.1 %"),
-        ("R-CLIP, ConvNeXt-B with LoRA", "95.0 %", "87.2 %", "84.5 %"),
-    ),
+    tuple((row.title, f"{row.clean} %", f"{row.linf} %", f"{row.l2} %") for row in ROBUST_METRICS),
 )
 
 # %% [markdown]

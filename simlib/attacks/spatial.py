@@ -18,12 +18,16 @@ from simlib.attacks.survivors import Survivors
 from simlib.errors import InputError, unknown_name
 from simlib.kernels.flow import Smoothness, smoothness, warp
 from simlib.kernels.lbfgs import BatchedLBFGS
+from simlib.kernels.noise import random_signs
 from simlib.kernels.projection import round_to_8bit, truncate_to_8bit
 
 PAPER_WEIGHT_RANK, PAPER_WEIGHT_FLOW, PAPER_ITERATIONS = 50.0, 0.05, 50
 """Weights and most iterations of the paper's stAdv."""
 
 _LEAST_SIDE = 4
+
+_NUDGE = 1e-3
+"""Slope, and so first step in pixels, of a sample that has none of its own."""
 
 _LEAST_SHARE = 1e-6
 """Share of the two distances below which an image is taken for equal to the reference."""
@@ -37,6 +41,7 @@ def stadv(
     form: Smoothness = "squared",
     iterations: int = PAPER_ITERATIONS,
     protocol: Protocol = "strict",
+    seed: int = 0,
     batch_size: int | None = None,
     progress: bool = False,
 ) -> AttackResult:
@@ -47,7 +52,8 @@ def stadv(
     bounds the flow. A sample stops at the first point evaluated at which its rank is flipped. Under the
     strict protocol that is looked at in the image rounded to 8 bits, which costs one evaluation more where
     the float image is flipped. An image that the metric cannot tell from the reference has no slope to
-    follow, and comes back as it is.
+    follow: it comes back as it is under the paper's protocol; under the strict one it is first shifted in
+    a random direction, from where the smoothness may still call it back.
 
     Args:
         problem: what is attacked.
@@ -56,6 +62,7 @@ def stadv(
         form: how smoothness is measured, see :data:`simlib.kernels.flow.Smoothness`.
         iterations: most steps of L-BFGS.
         protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
+        seed: decides the random direction.
         batch_size: triplets attacked at once; ``None`` for 256.
         progress: show a bar when it takes longer than two seconds.
 
@@ -71,10 +78,10 @@ def stadv(
     _require_room(problem)
     return run_in_batches(
         problem,
-        lambda batch: _stadv_batch(batch, settings, protocol),
+        lambda batch: _stadv_batch(batch, settings, protocol, seed),
         attack="stAdv",
         protocol=protocol,
-        parameters=asdict(settings),
+        parameters={**asdict(settings), "seed": seed},
         batch_size=batch_size,
         progress=progress,
     )
@@ -128,7 +135,7 @@ def stadv_pgd(
     require_count("steps", steps)
 
     def attack_batch(batch: FlipBatch) -> Found:
-        moved = _stadv_batch(batch, settings, protocol)
+        moved = _stadv_batch(batch, settings, protocol, seed)
         saved = truncate_to_8bit(moved.images) if protocol == "paper" else moved.images
         found = pgd_from(batch, saved, eps, step, steps, protocol, False, seed)
         return replace(
@@ -176,16 +183,21 @@ def _require_room(problem: RankFlip) -> None:
         )
 
 
-def _stadv_batch(batch: FlipBatch, settings: _Settings, protocol: Protocol) -> Found:
+def _stadv_batch(batch: FlipBatch, settings: _Settings, protocol: Protocol, seed: int) -> Found:
     n, _, *sides = batch.original.shape
     start = batch.original.new_zeros((n, 2, *sides))
     survivors = Survivors(batch, start)
     optimiser = BatchedLBFGS(start.flatten(1), iterations=settings.iterations)
     forwards, backwards = (torch.zeros(n, dtype=torch.long, device=start.device) for _ in range(2))
+    where_blind = torch.zeros_like(start)
+    if protocol == "strict":
+        # A shift of the whole image, because a rough flow would cost more than it could gain.
+        where_blind = (random_signs(batch.names, start[..., :1, :1], seed) * _NUDGE).expand_as(start)
     while len(survivors):
         active, position = survivors.batch, survivors.position
         flow = optimiser.ask().view(-1, 2, *sides)
-        flips, value, gradient = _objective(active, flow, settings)
+        flips, blind, value, gradient = _objective(active, flow, settings)
+        gradient = torch.where(blind.view(-1, 1, 1, 1), where_blind[position], gradient)
         forwards[position] += 1
         backwards[position] += 1
         if protocol == "strict":
@@ -209,8 +221,12 @@ def _stadv_batch(batch: FlipBatch, settings: _Settings, protocol: Protocol) -> F
     )
 
 
-def _objective(batch: FlipBatch, flow: Tensor, settings: _Settings) -> tuple[Tensor, Tensor, Tensor]:
-    """Return who is flipped (N,), the objective (N,) and its gradient, shaped like the flow."""
+def _objective(batch: FlipBatch, flow: Tensor, settings: _Settings) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return who is flipped and who is blind (N,), the objective (N,) and its gradient, shaped like the flow.
+
+    Where both images look alike to the metric, what is left of the slope is the noise of rounding: such a
+    sample is blind.
+    """
     flow = flow.detach().requires_grad_()
     with torch.enable_grad():
         closer, farther = batch.distances(_moved(batch, flow))
@@ -219,9 +235,7 @@ def _objective(batch: FlipBatch, flow: Tensor, settings: _Settings) -> tuple[Ten
         roughness = smoothness(flow, settings.form)
         value = settings.weight_rank * (1 - share) + settings.weight_flow * roughness
         gradient = gradient_of(value.sum(), flow, batch)
-    # Where both look alike to the metric, what is left of the slope is the noise of rounding.
-    blind = (share < _LEAST_SHARE).view(-1, 1, 1, 1)
-    return (closer > farther).detach(), value.detach(), gradient.masked_fill(blind, 0)
+    return (closer > farther).detach(), share < _LEAST_SHARE, value.detach(), gradient
 
 
 @torch.no_grad()

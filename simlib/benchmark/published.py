@@ -91,3 +91,29 @@ TRANSFER: tuple[PublishedTransfer, ...] = tuple(
     )
 )
 """Ghildyal & Liu (TMLR 2023), counted in the files they released: images made on LPIPS (Alex), from BAPPS."""
+
+
+@dataclass(frozen=True)
+class PublishedRobustness:
+    """How often a metric agrees with people, in per cent, as published.
+
+    Attributes:
+        title: of the metric.
+        clean: before any attack.
+        linf: under APGD on the reference, largest change 4/255.
+        l2: the same, Euclidean length 3.
+    """
+
+    title: str
+    clean: float
+    linf: float
+    l2: float
+
+
+ROBUST_METRICS = (
+    PublishedRobustness("DreamSim", 96.2, 0.5, 0.9),
+    PublishedRobustness("R-LPIPS", 71.6, 16.2, 26.9),
+    PublishedRobustness("LipSim, best of three", 85.1, 32.8, 53.1),
+    PublishedRobustness("R-CLIP, ConvNeXt-B with LoRA", 95.0, 87.2, 84.5),
+)
+"""The authors of R-CLIP (arXiv 2502.11725), on NIGHTS; without intervals."""

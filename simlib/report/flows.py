@@ -140,7 +140,7 @@ def _rows(moved: Moved, amplification: float, long: float) -> list[list[Panel]]:
             Panel(pale, f"arrows {amplification:g} times<br>their true length", "where pixels come from"),
             Panel(
                 flow_colors(moved.flow, long),
-                f"full colour: {long:.2g} pixels<br>→ red ↓ green ← cyan ↑ violet",
+                f"full colour: {long:.2g} pixels<br>→red ↓green ←cyan ↑violet",
                 "the same as colours",
             ),
         ],
