@@ -130,7 +130,7 @@ glue("rmse_high", float(rmse.quantile(0.95)), display=False)
 # %% [markdown]
 # Of the {glue:text}`ladders:d` ladders and {glue:text}`mixed:d` mixed triplets drawn here, nine tenths of the first images differ from
 # their reference by {glue:text}`rmse_low:.1f` to {glue:text}`rmse_high:.1f` levels of 255 (root of the mean squared difference). To compare:
-# the attacks of the paper may move no value by more than 3.825 levels.
+# the paper's PGD may move no value by more than 3.825 levels.
 
 # %% tags=["hide-input"]
 counts = Counter(triplets.photographs)

@@ -14,10 +14,10 @@
 # %% [markdown]
 # # Moving pixels: stAdv
 #
-# The attacks so far add a little to every value of an image. A budget in levels of grey says how much, and a metric could be made tolerant
-# of exactly that: of noise. But an image can be changed without any noise at all. Let every pixel slide by a
-# fraction of its width, neighbours nearly together, and no colour is invented; edges are merely elsewhere. Done gently, people hardly see it. The *spatially
-# transformed* attack, **stAdv** {cite}`xiao2018spatially`, looks for the slide that fools a network most, and
+# The attacks so far recolour: those by the gradient change every value a little, the one-pixel attack changes one place a lot. A budget says how
+# much, or how many, and a metric could be made tolerant of exactly that: of noise, and of dots. But an image can be changed without either. Let every pixel slide by a
+# fraction of its width, neighbours nearly together, and nothing is painted on; edges are merely elsewhere. Done gently, it is hardly seen. The *spatially
+# transformed* attack, **stAdv** {cite}`xiao2018spatially`, looks for a gentle slide that fools a network, and
 # Ghildyal & Liu {cite}`ghildyal2023attacking` turn it on perceptual metrics.
 
 # %% tags=["parameters"]
@@ -42,7 +42,7 @@ from myst_nb import glue
 from simlib import metrics
 from simlib.attacks import RankFlip, stadv
 from simlib.benchmark.statistics import wilson
-from simlib.kernels.device import pick_device
+from simlib.kernels.device import exact_convolutions, pick_device
 from simlib.kernels.flow import warp
 from simlib.kernels.images import LEVELS
 from simlib.report.figures import COLORS, Panel, curves_with_bands, picture_grid, rate_bars
@@ -77,20 +77,21 @@ for key, value in {
 #
 # ## First, no attack at all: a shift
 #
-# Before anything is optimised, slide the whole of the closer image to the right, all pixels by the same way. The picture is the same but for its rim. A metric that
-# compares pixel with pixel sees every edge in a wrong place, one built to tolerate shifts {cite}`ghildyal2022shift`
+# Before anything is optimised, slide the whole of the closer image to the right, all pixels by the same way. The picture is the same but for its rim and, where
+# the shift is no whole number of pixels, a slight blur from the interpolation. A metric that compares pixel with pixel sees every edge in a wrong place; one built to tolerate shifts {cite}`ghildyal2022shift`
 # should see little. For how many triplets is the other image now the closer one?
 
 # %%
 shifts = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0]
 shifted = {}
 for each in available:
-    batch = RankFlip(each, some).batch()
+    with exact_convolutions():
+        batch = RankFlip(each, some).batch()
     rates = []
     for shift in shifts:
         flow = batch.original.new_tensor([0.0, -shift]).view(1, 2, 1, 1)
         moved = warp(batch.original, flow.expand(len(some), 2, *some.ref.shape[-2:])).clamp(0, 1)
-        with torch.no_grad():
+        with torch.no_grad(), exact_convolutions():
             rates.append(wilson(int((batch.margin(moved) > 0).sum()), len(some)))
     shifted[each.spec.title] = rates
 
@@ -114,8 +115,8 @@ curves_with_bands(
 # x'_{r,c} = x\left(r + u_{r,c},\; c + v_{r,c}\right).
 # $$
 #
-# Between four pixels the value is interpolated, bilinearly, and what lies beyond the edge counts as the edge. So every value of the new
-# image is a mean of four values of the old one: nothing gets brighter than the brightest or darker than the darkest of its neighbours. And since the
+# Between four pixels the value is interpolated, bilinearly, and what lies beyond the edge counts as the edge. So every value of the new image is a weighted mean of
+# four neighbouring values of the old one, never brighter than the brightest of them nor darker than the darkest. And since the
 # interpolation has a slope, the flow has a gradient.
 #
 # ## What is minimised
@@ -137,10 +138,10 @@ curves_with_bands(
 #
 # where neighbours beyond the edge count as standing still. The stAdv paper has the square root, a total variation. It is more than a detail. Squares
 # make one large jump between neighbours dearer than many small ones, so the movement spreads. With the root a
-# jump costs what it is wide, whether taken at once or in parts, so the flow may break; and small movements cost far more.
+# jump costs the same whether taken at once or in parts, so the flow may break; and small movements cost far more.
 #
 # Taking diagonal neighbours alone has a curious effect. A pixel and the one above it never meet in the sum: the image falls into two interlaced grids, the white and the
-# black fields of a chessboard, and inside the image nothing ties the flow of the one to that of the other.
+# black fields of a chessboard, and inside the image the sum does not tie the flow of the one to that of the other.
 #
 # ## How it is minimised
 #
@@ -202,7 +203,7 @@ Table(HEADER, (row("paper protocol", paper, n), row("strict protocol", strict, n
 # The mean and the longest way of an image's pixels are in pixels, the largest change of a value and the RMSE in levels of 255; all of them, and the
 # iterations, are medians over the flipped triplets. The protocols are those of the chapter on gradient attacks: `paper` tests
 # the image as floats, `strict` after rounding to 8 bits. The columns in levels are to be compared with the 3.825 levels that the paper allows PGD. Nothing
-# of that kind binds here: a bright pixel beside a dark edge changes by many levels when the edge moves by a quarter of its width. How visible a change is, levels
+# of that kind binds here: a bright pixel beside a dark edge changes by many levels when the edge moves by a quarter of a pixel. How visible a change is, levels
 # alone do not say.
 #
 # ## The flow
@@ -213,8 +214,8 @@ Table(HEADER, (row("paper protocol", paper, n), row("strict protocol", strict, n
 # %% tags=["hide-input"]
 # Without a single flip, which can happen on few triplets, the first triplets are shown as they are left.
 shown = (strict.flipped if strict.flipped.any() else ~strict.flipped).nonzero().flatten().tolist()[:5]
-batch = problem[shown].batch()
-with torch.no_grad():
+with torch.no_grad(), exact_convolutions():
+    batch = problem[shown].batch()
     before, other = batch.distances(strict.original[shown])
     after, _ = batch.distances(strict.images[shown])
 moves = {
@@ -249,7 +250,7 @@ flicker(
     [Panel(each.original, each.captions[0], f"triplet {k}") for k, each in first],
     [Panel(each.attacked, each.captions[1].split(",")[0], f"triplet {k}") for k, each in first],
     alt=f"{len(first)} images before the attack, which take turns with the attacked ones when play is pressed. "
-    "What changes is where edges lie, not which colours there are.",
+    "What changes is mostly where edges lie.",
 )
 
 # %% [markdown]
@@ -271,7 +272,12 @@ flows = {"squared": strict.details["flow"][strict.flipped], "root": root.details
 # %% tags=["hide-input"]
 moved_far = strict.details["flow"][strict.flipped].norm(dim=1)
 share = float((moved_far > 0.5).float().mean()) if len(moved_far) else None
-glue("stadv_half", "not measured" if share is None else f"{share:.1%}", display=False)
+looks = (
+    f"{share:.1%} of the pixels of {len(moved_far)} images look farther than half a pixel away"
+    if share is not None
+    else ""
+)
+glue("stadv_half", looks or "no share can be given, for want of flips", display=False)
 part = len(some)
 same = wilson(int(strict.flipped[:part].sum()), part)
 glue("stadv_root", str(wilson(int(root.flipped.sum()), part)), display=False)
@@ -307,8 +313,8 @@ figure.update_layout(
 )
 
 # %% [markdown]
-# In the images flipped with the squared form, {glue:text}`stadv_half:s` of the pixels look farther than half a pixel away. With the same weights the form with the
-# root flips {glue:text}`stadv_root:s`, the squared one of the same triplets {glue:text}`stadv_same:s`. The weight of 0.05 belongs to the squared form; the two are
+# With the squared form, over the images that flipped: {glue:text}`stadv_half:s`. With the same weights the form with the
+# root flips {glue:text}`stadv_root:s`, the squared one of the same triplets {glue:text}`stadv_same:s`. The paper's weight of the flow belongs to the squared form; the two are
 # not on one scale, and a fair comparison of what they *can* do would tune the weight of each. What their flows look like can be compared. Where a fine chequered pattern shows, the
 # two interlaced grids go their own ways:
 
@@ -383,7 +389,7 @@ rate_bars(
 # %% [markdown]
 # Rates with their 95 % intervals (Wilson {cite}`wilson1927probable`, triplets taken as independent). {glue:text}`stadv_left_out:s` The objective is a ratio of distances and so the same for every
 # metric, whatever its scale; but how a distance answers to movement differs, and one weight of smoothness may suit one metric better than
-# another. The paper gives its weights for LPIPS (Alex) only; for the others they are our choice.
+# another. The paper uses them on LPIPS (Alex); for other metrics they are our choice.
 
 # %% tags=["hide-input"]
 provenance(

@@ -14,7 +14,8 @@
 # %% [markdown]
 # # Transfer: made on one metric, judged by others
 #
-# So far the attack knew the metric it attacked, down to its gradient. That shows what *can* go wrong. A forger who does not know
+# So far every attack had the metric it attacked at hand: most followed its gradient, the one-pixel attack at least asked it for
+# distances, again and again. That shows what *can* go wrong. A forger who does not know
 # which metric will judge has to hope: that an image made to flip one metric, at home, flips another one too. Where that happens
 # the flaw belongs to no single metric, and an image that flips many of them is a hard test for the next.
 #
@@ -27,8 +28,8 @@ seed = 0  # seed of the draw of triplets
 metric_name = "lpips-alex"  # the metric on which images are made
 fallback = "st-lpips-alex"  # stands in where those weights cannot be had
 judge_names = ["l2", "ssim", "lpips-squeeze", "st-lpips-alex"]  # the metrics that judge
-pgd_steps = [10, 20]  # steps of PGD, all of which are taken
-combined_steps = [5, 10, 15, 20]  # steps of PGD after stAdv, likewise
+pgd_steps = [10, 20]  # steps of PGD, at least one number; all steps are taken
+combined_steps = [5, 10, 15, 20]  # steps of PGD after stAdv, likewise at least one number
 eps = 0.015  # budget of PGD in [0, 1]; the paper's 0.03 in [-1, 1], 3.825 levels
 step = 0.0005  # step of PGD in [0, 1]; the paper's 0.001 in [-1, 1]
 device = "auto"  # "auto", "cpu" or "cuda"
@@ -64,7 +65,9 @@ for key, value in {
     "combined_n": n,
     "combined_eps": f"{eps * LEVELS:.4g}",
     "combined_published_n": TRANSFER_N,
-    "combined_left_out": f"Left out for want of weights: {' and '.join(absent)}." if absent else "",
+    "combined_left_out": f"Left out for want of weights: {' and '.join(absent)}."
+    if absent
+    else "No judge was left out.",
 }.items():
     glue(key, value, display=False)
 
@@ -73,7 +76,7 @@ for key, value in {
 #
 # ## Which triplets
 #
-# The paper's set is chosen: {glue:text}`combined_published_n:,d` triplets of BAPPS that stAdv flips for LPIPS (Alex), that it ranked as people do before, and
+# The paper's set is chosen: {glue:text}`combined_published_n:,d` triplets of BAPPS that stAdv flips for LPIPS (Alex), that LPIPS had ranked as people do, and
 # that passed the eyes of the authors one by one. We make the first choice too: of {glue:text}`combined_n:d` triplets
 # those are used that stAdv flips, as a float image, which is the paper's protocol. Half of ours have no label, so that nothing is chosen by
 # labels, and nobody looked through them. The choice favours stAdv: as floats, all its images flip the metric they were made on, by construction. Nothing
@@ -188,7 +191,7 @@ rate_bars(
 # there may be all the same. Each speaks of its bar alone; bars of one judge come from the same triplets, and are better compared pair by pair. With the longest of both attacks:
 
 # %% tags=["hide-input"]
-plain, combined = f"PGD({pgd_steps[-1]})", f"stAdv+PGD({combined_steps[-1]})"
+plain, combined = f"PGD({max(pgd_steps)})", f"stAdv+PGD({max(combined_steps)})"
 
 
 def pairs(title: str) -> tuple[int, ...]:
@@ -205,7 +208,9 @@ Table(
 # ## One triplet, every attack
 #
 # Drag the slider through the attacks. Under the attacked image and its change stand its distances by the metric it was made on and by the
-# judges, each divided by the distance of the other image: above one the rank is flipped. The triplet is the one that most judges fell for.
+# judges, each divided by the distance of the other image: above one that metric finds the
+# attacked image the farther one. (A judge that is above one before any attack disagreed from the start; it cannot be flipped.) The triplet is the one with the most
+# flips over all judges and attacks.
 
 
 # %% tags=["hide-input"]
@@ -240,7 +245,7 @@ def rows_of(image: torch.Tensor, gain: float = 20) -> list[list[Panel]]:
     ]
 
 
-# %% mystnb={"figure": {"name": "fig-stages", "caption": "One triplet under every attack; distances relative to that of the other image, above 1 is a flip."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-stages", "caption": "One triplet under every attack; distances relative to that of the other image. A judge that passes 1 is flipped."}} tags=["hide-input"]
 stages = {"none": rows_of(original)} | {
     name: rows_of(round_to_8bit(result.images[position : position + 1])) for name, result in made.items()
 }

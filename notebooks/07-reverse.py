@@ -40,10 +40,21 @@ import torch
 from myst_nb import glue
 
 from simlib import metrics
-from simlib.attacks import RankFlip, apgd, fgsm, one_pixel, pgd, stadv
+from simlib.attacks import (
+    FGSM_GRID,
+    PAPER_EPS,
+    PAPER_STEPS,
+    USUAL_EPS,
+    RankFlip,
+    apgd,
+    fgsm,
+    one_pixel,
+    pgd,
+    stadv,
+)
 from simlib.attacks.objective import margin_and_gradient
 from simlib.benchmark.statistics import wilson
-from simlib.kernels.device import pick_device
+from simlib.kernels.device import exact_convolutions, pick_device
 from simlib.kernels.images import LEVELS
 from simlib.report.explorer import FlipExplorer
 from simlib.report.figures import Panel, amplified_change, curves_with_bands, picture_slider, rate_bars
@@ -63,6 +74,13 @@ glue("reverse_note", note or f"All weights of {metric.spec.title} are on this ma
 glue("reverse_n", n, display=False)
 glue("reverse_steps", steps, display=False)
 glue("reverse_eps", f"{eps * LEVELS:.4g}", display=False)
+glue("reverse_fgsm", f"{FGSM_GRID[-1] * LEVELS:.4g}", display=False)
+glue("reverse_pgd", f"{PAPER_EPS * LEVELS:.4g} levels in {PAPER_STEPS} steps", display=False)
+glue("reverse_apgd", f"{USUAL_EPS['linf'] * LEVELS:.4g}", display=False)
+glue("reverse_population", population, display=False)
+glue("reverse_generations", generations, display=False)
+short = "are too short to use it up" if steps * step < eps else "are long enough to use it up"
+glue("reverse_binds", short, display=False)
 glue("reverse_reach", f"{min(eps, steps * step) * LEVELS:.4g}", display=False)
 
 # %% [markdown]
@@ -78,28 +96,28 @@ glue("reverse_reach", f"{min(eps, steps * step) * LEVELS:.4g}", display=False)
 #
 # negative at the start and positive when the rank has flipped. The gap is the same whichever image may move; what differs is how fast it closes.
 #
-# - **Closer**: $d(x_\text{ref}, x_c)$ must rise. There is no ceiling in the way.
-# - **Farther**: $d(x_\text{ref}, x_f)$ must fall to that of the better image. Distances end at zero, and the only way
-#   to zero leads to the reference itself: the attack has to *repair* an image, or to make the metric believe that it did. A distortion of
+# - **Closer**: $d(x_\text{ref}, x_c)$ must rise, and has a long way to go before it meets a bound.
+# - **Farther**: $d(x_\text{ref}, x_f)$ must fall to that of the better image. Distances end at zero, where the
+#   metric can no longer tell the image from the reference: the attack has to *repair* an image, or to make the metric believe that it did. A distortion of
 #   many levels cannot be repaired with a few.
 # - **Reference**: both distances move at once, and the attack follows the difference of two gradients.
 #
 # One might expect the reverse attack to be the harder one therefore, but a slope speaks against it. Take the mean squared error of an image
-# whose values are off by $\delta$. A step of $\varepsilon$ in the worst direction for every value changes it by
+# whose values are off by $\delta$. A step of $\varepsilon$ for every value, in the direction that helps the attack, changes it by
 #
 # $$
 # +2 \varepsilon \, \overline{|\delta_c|} + \varepsilon^2 \quad \text{at the closer image,} \qquad
 # -2 \varepsilon \, \overline{|\delta_f|} + \varepsilon^2 \quad \text{at the farther one,}
 # $$
 #
-# the second as long as no $|\delta_f|$ is below $\varepsilon$. The farther image usually has the larger errors, and so the *steeper* slope; but
+# both as long as no value meets black or white, the second also as long as no $|\delta_f|$ is below $\varepsilon$. The farther image usually has the larger errors, and so the *steeper* slope; but
 # what is gained by curvature on one side is lost on the other. Which of the two wins depends on the metric and on the
 # budget, and has to be measured.
 
 # %% [markdown]
 # ## How steep the slopes are
 #
-# Near the start the margin grows by $\lVert \nabla m \rVert_1$ for a step of one in the direction of the sign. The gap divided by that is the
+# Near the start the margin grows by $\lVert \nabla m \rVert_1$ per unit of a step along the sign of the gradient. The gap divided by that is the
 # step at which a straight line would flip the rank: what an attack with one step believes. It takes one gradient a triplet.
 
 
@@ -108,8 +126,9 @@ def levels_of_a_straight_line(problem: RankFlip) -> torch.Tensor:
     """Size of the step, in levels, that would flip each rank if the margin were linear."""
     levels = []
     for start in range(0, len(problem), 64):
-        batch = problem.batch(start, start + 64)
-        margin, gradient = margin_and_gradient(batch, batch.original, "strict")
+        with exact_convolutions():
+            batch = problem.batch(start, start + 64)
+            margin, gradient = margin_and_gradient(batch, batch.original, "margin")
         levels.append(-margin / gradient.abs().sum(dim=(1, 2, 3)) * LEVELS)
     return torch.cat(levels)
 
@@ -139,8 +158,8 @@ curves_with_bands(
 # ## The reverse attack as released
 #
 # The paper's settings for it are generous: $\varepsilon = 0.1$ in $[-1, 1]$, more than three times that of its first attack, and 50 steps
-# of the same $0.001$. The objective is the same as before, the closer image's share of the two distances; only the image that moves is
-# another. As steps are small, the budget does not matter in practice: of the {glue:text}`reverse_eps:s` levels that are allowed,
+# of the same $0.001$. The objective is the same as before, the square of the closer image's share of the two distances; only the image that moves is
+# another. The steps {glue:text}`reverse_binds:s`: of the {glue:text}`reverse_eps:s` levels that are allowed,
 # {glue:text}`reverse_steps:d` steps reach {glue:text}`reverse_reach:s`, and under the paper's protocol the image after the last step is not tested.
 #
 # For comparison the other two images are attacked with the same settings under the strict protocol.
@@ -202,7 +221,7 @@ curves_with_bands(
 # ## What it looks like
 #
 # The farther image before and after. Whether it looks any better is for the reader to judge; the metric finds it nearer to the reference
-# than the other image wherever the distance in the fourth panel is below that in the second.
+# than the other image wherever the distance under *after the attack* is below that under *other image*.
 
 # %% tags=["hide-input"]
 # Without a single flip, which can happen on few triplets, the first triplets are shown as they are left.
@@ -215,7 +234,7 @@ FlipExplorer(problems["farther"], shown, eps=eps, step=step, steps=steps)
 # %% [markdown]
 # ## What is repaired, and what is make-believe
 #
-# If the attack repaired the image, it would lower every distance, not only the one it was made on. The mean squared error between the farther image
+# If the attack repaired the image, other distances should fall too, not only the one it was made on. The mean squared error between the farther image
 # and the reference knows nothing of the metric. Does it fall?
 
 # %%
@@ -236,7 +255,8 @@ glue(
 
 # %% [markdown]
 # Among the flipped, the share of images whose mean squared error to the reference fell is {glue:text}`reverse_repaired:s`. The median of
-# its relative change is {glue:text}`reverse_change:s`. What the metric takes for an improvement beyond that is make-believe.
+# its relative change is {glue:text}`reverse_change:s`. An improvement that the metric sees and
+# the squared error does not may be make-believe: the attack listened to this metric alone.
 
 # %% [markdown]
 # ## Attacks on the reference
@@ -281,9 +301,10 @@ picture_slider(
 # %% [markdown]
 # ## Every attack, every target
 #
-# An attack sees an image and a margin, and need not know which image it is. So each of them can be turned on all three. Budgets are those of the chapters
-# before: FGSM up to ten levels, PGD 3.825 in 30 steps, the same with the settings of this chapter, APGD four levels, stAdv without a bound on its flow, and
-# one pixel of any colour, whose search is cut short here.
+# An attack sees an image and a margin, and need not know which image it is. So each of them can be turned on all three. Their budgets: FGSM up to {glue:text}`reverse_fgsm:s`
+# levels; PGD {glue:text}`reverse_pgd:s`, and once more with the settings of this chapter; APGD, a PGD that chooses its own steps and is explained in
+# {doc}`the next chapter <08-flip-radius>`, {glue:text}`reverse_apgd:s` levels; stAdv without a bound on its flow; and one pixel of any colour,
+# {glue:text}`reverse_population:d` candidates at the start and in each of {glue:text}`reverse_generations:d` generations.
 
 # %%
 some = triplets[: min(table_n, n)]

@@ -97,14 +97,14 @@ Table(
         ),
         (
             "Square",
-            f"up to {ways['Square']['queries']} random squares, by values of the margin alone",
+            f"up to {ways['Square']['queries']} queries: stripes first, then random squares, by values of the margin alone",
             "is not misled where a gradient is hidden, noisy or zero",
         ),
     ),
 )
 
 # %% [markdown]
-# FGSM {cite}`goodfellow2015explaining` and PGD {cite}`madry2018towards` are those of the third chapter, APGD {cite}`croce2020reliable` that of the last one. The **Square**
+# FGSM {cite}`goodfellow2015explaining` and PGD {cite}`madry2018towards` (here with longer and fewer steps) are those of {doc}`03-gradient-attacks`, APGD {cite}`croce2020reliable` that of {doc}`08-flip-radius`. The **Square**
 # attack {cite}`andriushchenko2020square` recolours one random square at a time, every value at an end of its budget, and keeps what raises the margin.
 # The list and its settings are our choice. They are fixed, so that two people who call it have done the same.
 #
@@ -173,18 +173,18 @@ Table(
             len(each),
             wilson(int(each.flipped.sum()), len(each)),
             wilson(int((~each.flipped).sum()), len(each)),
-            float(each.forwards.float().mean()),
-            float(each.backwards.float().mean()),
+            round(float(each.forwards.float().mean())),
+            round(float(each.backwards.float().mean())),
         )
         for title, each in standard.items()
     ),
 )
 
 # %% [markdown]
-# Rates with their 95 % intervals (Wilson). {glue:text}`standard_left_out:s` Metrics with fewer triplets are those that take longer. The cost is counted in looks at the metric,
+# Rates with their 95 % intervals (Wilson). {glue:text}`standard_left_out:s` Metrics with fewer triplets are those that take longer. The cost is counted in looks at the metric, forwards for a value and backwards for a gradient,
 # summed over all attacks that a triplet went through. A triplet that stays goes through the whole list and costs most, above all in Square's queries.
 #
-# *Stable* is the share of triplets whose rank no attack of the list reversed. It is an upper bound: the next attack may flip more. And it is stability, not
+# *Stable* is the share of triplets whose rank no attack of the list reversed. It is an upper bound on true stability: the next attack may flip more. And it is stability, not
 # accuracy. Of our triplets half have a label that follows from how they were made, and half have none, so we do not say how often a rank that stays is also right; a
 # metric that ranks at random and never changes its mind would be perfectly stable.
 
@@ -227,7 +227,7 @@ rate_bars(
 )
 
 # %% [markdown]
-# The same triplets, the same budget, the same protocol; only the attacks differ. The last column of the table counts what our list would have missed, for this PGD is not on it:
+# The same triplets, the same budget, the same protocol; only the attacks differ. The last column of the table counts what our list missed, since this PGD is not on it:
 # its many small steps are another path through the same budget. A list is only as good as what is on it, and we show both columns for that reason.
 
 # %% [markdown]
@@ -262,10 +262,10 @@ picture_slider(
 )
 
 # %% [markdown]
-# ## Why a black-box attack is on the list
+# ## Why an attack that sees values only is on the list
 #
 # A gradient can fail without any intention. Some implementations of metrics round the image to 8 bits inside, as the files would be; the value hardly
-# changes, and the gradient of rounding is zero everywhere. An attack that follows the gradient then sees a flat land. We build such a metric in four lines:
+# changes, and the gradient of rounding is zero everywhere. An attack that follows the gradient then sees a flat land. We build such a metric in a few lines:
 
 
 # %%
@@ -301,7 +301,7 @@ for name, each in ((metric.spec.title, open_), ("the same, rounding inside", mas
             wilson(int(each.flipped.sum()), len(few)),
         )
     )
-Table(("metric", "n", "by FGSM, PGD or APGD", "by Square, of the rest", "in all"), tuple(rows))
+Table(("metric", "n", "by FGSM, PGD or APGD", "by Square, after those", "in all"), tuple(rows))
 
 # %% [markdown]
 # On images of 8 bits, and the strict protocol knows no others, both metrics give the same values, so every flip of the one is a flip of the other: the second is
@@ -314,13 +314,13 @@ Table(("metric", "n", "by FGSM, PGD or APGD", "by Square, of the rest", "in all"
 # %% [markdown]
 # ## Beside other people's numbers
 #
-# Later work reports, for metrics meant to be robust, how often the rank agrees with people before and after an attack with the same $\ell_\infty$ budget. These are other data
-# (NIGHTS, with human labels), another attacked image (the reference), APGD alone, and float images; they are here to show what is being measured
-# elsewhere, and no row can be compared with the tables above.
+# Later work reports, for one popular metric and for three made to be robust, how often the rank agrees with people before and after an attack, within four levels in
+# $\ell_\infty$ or a Euclidean length of 3. These are other data (NIGHTS, with human labels), another attacked image (the reference) and APGD alone; they are
+# here to show what is being measured elsewhere, and no row can be compared with the tables above.
 
 # %% tags=["hide-input"]
 Table(
-    ("metric, as published", "clean", "l-inf 4/255", "l2 3"),
+    ("metric, as published", "clean", "four levels, largest change", "Euclidean length 3"),
     tuple((row.title, f"{row.clean} %", f"{row.linf} %", f"{row.l2} %") for row in ROBUST_METRICS),
 )
 

@@ -69,11 +69,12 @@ def pgd_one_by_one(
 def warp_as_released(images: Tensor, flow: Tensor) -> Tensor:
     """Move images by a flow with four gathered corners, coordinates clamped first, as released code does."""
     n, _, height, width = images.shape
-    rows = (flow[:, 0] + torch.arange(height, dtype=flow.dtype).view(-1, 1)).clamp(0, height - 1)
-    columns = (flow[:, 1] + torch.arange(width, dtype=flow.dtype)).clamp(0, width - 1)
+    where = {"dtype": flow.dtype, "device": flow.device}
+    rows = (flow[:, 0] + torch.arange(height, **where).view(-1, 1)).clamp(0, height - 1)
+    columns = (flow[:, 1] + torch.arange(width, **where)).clamp(0, width - 1)
     top, left = rows.detach().floor().long(), columns.detach().floor().long()
     bottom, right = (top + 1).clamp_max(height - 1), (left + 1).clamp_max(width - 1)
-    sample = torch.arange(n).view(-1, 1, 1)
+    sample = torch.arange(n, device=flow.device).view(-1, 1, 1)
 
     def at(row: Tensor, column: Tensor) -> Tensor:
         return images.permute(0, 2, 3, 1)[sample, row, column]
@@ -138,12 +139,12 @@ def stadv_one_by_one(
         closer_is_p1 = bool(distance(to_metric(ref), to_metric(p0)) > distance(to_metric(ref), to_metric(p1)))
     attacked, other = (p1, p0) if closer_is_p1 else (p0, p1)
     shape = (1, 2, *ref.shape[-2:])
-    evaluations, last = 0, torch.zeros(shape, dtype=ref.dtype)
+    evaluations, last = 0, torch.zeros(shape, dtype=ref.dtype, device=ref.device)
 
     def objective(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         nonlocal evaluations, last
         evaluations += 1
-        flow = torch.as_tensor(values, dtype=ref.dtype).view(shape).requires_grad_(True)
+        flow = torch.as_tensor(values, dtype=ref.dtype, device=ref.device).view(shape).requires_grad_(True)
         moved = warp_as_released(attacked, flow)
         score = distance(to_metric(ref), to_metric(moved)).sum()
         score_other = distance(to_metric(ref), to_metric(other)).sum()
@@ -153,14 +154,14 @@ def stadv_one_by_one(
         loss = weights[0] * score_other / (score + score_other) + weights[1] * released_flow_loss(flow)
         loss.backward()
         assert flow.grad is not None
-        return loss.item(), flow.grad.double().numpy().ravel()
+        return loss.item(), flow.grad.double().cpu().numpy().ravel()
 
     start = np.zeros(int(np.prod(shape)))
     try:
         values, _, info = fmin_l_bfgs_b(objective, start, maxiter=iterations)
     except _FlippedError:
         return Moved(last, True, released_flow_loss(last).item(), -1, evaluations)
-    flow = torch.as_tensor(values, dtype=ref.dtype).view(shape)
+    flow = torch.as_tensor(values, dtype=ref.dtype, device=ref.device).view(shape)
     return Moved(flow, False, released_flow_loss(flow).item(), int(info["nit"]), evaluations)
 
 
@@ -169,4 +170,4 @@ def released_flow_loss(flow: Tensor) -> Tensor:
     height, width = flow.shape[-2:]
     padded = torch.nn.functional.pad(flow, (1, 1, 1, 1))
     neighbours = [padded[..., i : i + height, j : j + width] for i in (0, 2) for j in (0, 2)]
-    return sum(((flow - near).square().sum(dim=1) + 1e-8).sum() for near in neighbours) + torch.zeros(())
+    return sum(((flow - near).square().sum(dim=1) + 1e-8).sum() for near in neighbours) + flow.new_zeros(())

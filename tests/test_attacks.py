@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import inspect
 from dataclasses import dataclass
 from functools import partial
 from typing import get_args
@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from simlib import metrics
-from simlib.attacks import ATTACKS, AttackResult, Protocol, RankFlip, Target
+from simlib.attacks import ATTACKS, AttackResult, Protocol, RankFlip, Target, survivors
 from simlib.errors import InputError, NoGradientError, OutOfMemoryError, UnknownNameError
 from simlib.metrics import Features, Metric
 from simlib.metrics.classical import MeanSquaredError
 from simlib.triplets import Triplets, photos
 from tests.support import any_weights, random_triplets
-
-Attack = Callable[..., AttackResult]
 
 
 @dataclass(frozen=True)
@@ -30,19 +28,21 @@ class Case:
     """An attack with parameters that make it cheap, and what it promises.
 
     Attributes:
-        attack: the attack.
+        attack: the attack, a partial.
         linf: most it may change one value; None for any.
         pixels: most pixels it may change; None for any.
         white_box: whether it needs a gradient.
     """
 
-    attack: Attack
+    attack: partial[AttackResult]
     linf: float | None = None
     pixels: int | None = None
     white_box: bool = True
 
 
-EPS = 6 / 255
+EPS = 5.6 / 255
+"""Not a whole level, so that rounding to the nearest would leave the budget."""
+
 CASES = {
     "fgsm": Case(partial(ATTACKS["fgsm"], grid=[2 / 255, EPS]), linf=EPS),
     "pgd": Case(partial(ATTACKS["pgd"], eps=EPS, step=1.3 / 255, steps=5), linf=EPS),
@@ -137,7 +137,13 @@ def test_contract(case: Case, protocol: Protocol, target: Target, metric: Metric
 
 @every_case
 def test_result_does_not_depend_on_the_batch(case: Case, triplets: Triplets) -> None:
-    problem = RankFlip(any_weights("ssim", torch.float64), triplets.to(dtype=torch.float64))
+    metric = any_weights("ssim", torch.float64)
+    # Some of 8 bits and some not: what becomes of the ones must not show in the others.
+    mixed = triplets.to(dtype=torch.float64)
+    exact = [(getattr(mixed, name) * 255).round() / 255 for name in ("ref", "p0", "p1")]
+    faint = [exact[0][4:], exact[1][4:] * 0.999, exact[2][4:] * 0.999]
+    ref, p0, p1 = (torch.cat([a[:4], b]) for a, b in zip(exact, faint, strict=True))
+    problem = RankFlip(metric, dataclasses.replace(mixed, ref=ref, p0=p0, p1=p1))
     whole = case.attack(problem)
     backwards = torch.arange(len(triplets)).flip(0)
     others = {
@@ -150,6 +156,7 @@ def test_result_does_not_depend_on_the_batch(case: Case, triplets: Triplets) -> 
         assert torch.equal(other.flipped, whole.flipped[order]), name
         assert torch.equal(other.steps, whole.steps[order]), name
         assert torch.equal(other.forwards, whole.forwards[order]), name
+        assert torch.equal(other.backwards, whole.backwards[order]), name
         torch.testing.assert_close(other.images, whole.images[order], atol=1e-9, rtol=0)
         for key, values in other.details.items():
             torch.testing.assert_close(values, whole.details[key][order], atol=1e-6, rtol=0)
@@ -157,7 +164,7 @@ def test_result_does_not_depend_on_the_batch(case: Case, triplets: Triplets) -> 
 
 @every_case
 @given(data=st.data())
-@settings(deadline=None, max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_size_of_image_and_any_number(case: Case, data: st.DataObject) -> None:
     side, n = data.draw(st.integers(32, 96), label="side"), data.draw(st.integers(1, 3), label="n")
     protocol = data.draw(st.sampled_from(get_args(Protocol)), label="protocol")
@@ -208,6 +215,8 @@ def test_images_that_rounding_flips_cost_nothing(case: Case) -> None:
     assert (result.forwards[:2] == 1).all()
     assert (result.backwards[:2] == 0).all()
     assert (result.forwards[2:] > 1).all()
+    if "pixels" in result.details:
+        assert result.details["pixels"][:2].isnan().all()
 
 
 def nearly_tied() -> Triplets:
@@ -274,6 +283,35 @@ def test_bad_batch_sizes_and_protocols(case: Case) -> None:
         case.attack(problem, protocol="stricter")
 
 
+@every_case
+def test_asking_less_often_changes_nothing(
+    case: Case, triplets: Triplets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = RankFlip(any_weights("ssim", torch.float64), triplets.to(dtype=torch.float64))
+    always = case.attack(problem)
+    monkeypatch.setattr(survivors, "_CHECK_EVERY_ON_PROCESSOR", 4)
+    seldom = case.attack(problem)
+    assert torch.equal(seldom.flipped, always.flipped)
+    for name in ("steps", "forwards", "backwards"):
+        assert torch.equal(getattr(seldom, name), getattr(always, name)), name
+    torch.testing.assert_close(seldom.images, always.images, atol=1e-9, rtol=0)
+
+
+@every_case
+def test_whole_numbers_and_sizes_are_checked(case: Case) -> None:
+    problem = RankFlip(any_weights("l2"), random_triplets(1))
+    known = inspect.signature(case.attack).parameters.keys()
+    counts = known & {"steps", "queries", "generations", "iterations", "population", "bisections", "pixels"}
+    for name in (*counts, "batch_size"):
+        for wrong in (2.0, -1, float("nan"), "many"):
+            with pytest.raises(InputError, match=f"{name} is .*whole number"):
+                case.attack(problem, **{name: wrong})
+    if "eps" in known and "l2" not in case.attack.keywords.values():
+        for wrong in (4, 0, float("nan"), "4/255"):
+            with pytest.raises(InputError, match="eps is"):
+                case.attack(problem, eps=wrong)
+
+
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
 
@@ -285,4 +323,5 @@ def test_on_a_gpu(case: Case, triplets: Triplets) -> None:
     on_gpu = case.attack(RankFlip(metric.to("cuda"), triplets.to(device="cuda", dtype=torch.float64)))
     assert on_gpu.images.device.type == "cuda"
     assert torch.equal(on_gpu.flipped.cpu(), on_cpu.flipped)
-    assert torch.equal(on_gpu.steps.cpu(), on_cpu.steps)
+    for name in ("steps", "forwards", "backwards"):
+        assert torch.equal(getattr(on_gpu, name).cpu(), getattr(on_cpu, name)), name

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.optimize import differential_evolution
 from torch import Tensor
 
-from simlib.errors import InputError, OutOfMemoryError
+from simlib.errors import InputError
 from simlib.kernels.evolution import DifferentialEvolution, evaluate_in_chunks
 from simlib.kernels.noise import Draws
 
@@ -218,7 +218,8 @@ def test_chunks_are_bounded_and_know_their_samples(chunk: int) -> None:
         sizes.append(len(some))
         return 1000 * samples + some.sum(dim=1)
 
-    values = evaluate_in_chunks(evaluate, candidates, chunk)
+    values, fits = evaluate_in_chunks(evaluate, candidates, chunk, 1)
+    assert fits == chunk
     expected = candidates.sum(dim=2) + 1000 * torch.arange(3).unsqueeze(1)
     assert torch.equal(values, expected)
     assert max(sizes) <= chunk
@@ -235,15 +236,17 @@ def test_chunks_are_halved_where_memory_runs_out(fits: int) -> None:
         return samples + some.sum(dim=1)
 
     expected = candidates.sum(dim=2) + torch.arange(3).unsqueeze(1)
-    torch.testing.assert_close(evaluate_in_chunks(evaluate, candidates, 8), expected)
+    values, chunk = evaluate_in_chunks(evaluate, candidates, 8, 1)
+    torch.testing.assert_close(values, expected)
+    assert fits / 2 < chunk <= fits
 
 
-def test_a_single_candidate_that_does_not_fit_the_memory() -> None:
+def test_chunks_are_not_halved_below_the_least() -> None:
     def evaluate(samples: Tensor, some: Tensor) -> Tensor:
         raise MemoryError(f"{len(samples)} of {len(some)}")
 
-    with pytest.raises(OutOfMemoryError, match="One image does not fit"):
-        evaluate_in_chunks(evaluate, torch.zeros(2, 3, 1), 4)
+    with pytest.raises(torch.OutOfMemoryError, match="2 of 2"):
+        evaluate_in_chunks(evaluate, torch.zeros(2, 3, 1), 4, 2)
 
 
 @pytest.mark.parametrize("population", [2, 0, 4.5])

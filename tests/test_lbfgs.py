@@ -19,7 +19,7 @@ Function = Callable[[Tensor], Tensor]
 
 def minimise(function: Function, start: Tensor, *, iterations: int = 500, rounds: int = 5000) -> BatchedLBFGS:
     """Ask and tell until every sample has finished."""
-    optimiser = BatchedLBFGS(start, iterations=iterations, gradient_tolerance=1e-8, value_tolerance=0)
+    optimiser = BatchedLBFGS(start, most_iterations=iterations, gradient_tolerance=1e-8, value_tolerance=0)
     for _ in range(rounds):
         if optimiser.finished.all():
             break
@@ -97,7 +97,10 @@ def test_samples_do_not_depend_on_each_other(seed: int, kept: int) -> None:
 def test_narrowing_in_the_middle_changes_nothing() -> None:
     start = torch.randn(6, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     whole = minimise(rosenbrock, start)
-    optimiser, keep = BatchedLBFGS(start, iterations=500, gradient_tolerance=1e-8, value_tolerance=0), None
+    optimiser, keep = (
+        BatchedLBFGS(start, most_iterations=500, gradient_tolerance=1e-8, value_tolerance=0),
+        None,
+    )
     for round_ in range(2000):
         if round_ == 17:
             keep = torch.tensor([4, 1, 5])
@@ -110,7 +113,7 @@ def test_narrowing_in_the_middle_changes_nothing() -> None:
 
 
 def test_value_never_rises_and_iterations_are_bounded() -> None:
-    optimiser = BatchedLBFGS(torch.full((3, 6), -1.2, dtype=torch.float64), iterations=7)
+    optimiser = BatchedLBFGS(torch.full((3, 6), -1.2, dtype=torch.float64), most_iterations=7)
     before = torch.full((3,), torch.inf, dtype=torch.float64)
     while not optimiser.finished.all():
         optimiser.tell(*value_and_gradient(rosenbrock, optimiser.ask()))
@@ -120,14 +123,14 @@ def test_value_never_rises_and_iterations_are_bounded() -> None:
 
 
 def test_stops_at_once_where_there_is_no_slope() -> None:
-    optimiser = BatchedLBFGS(torch.ones(2, 3), iterations=5)
+    optimiser = BatchedLBFGS(torch.ones(2, 3), most_iterations=5)
     optimiser.tell(torch.zeros(2), torch.zeros(2, 3))
     assert optimiser.finished.all()
     assert torch.equal(optimiser.point, torch.ones(2, 3))
 
 
 def test_gives_up_where_the_gradient_lies() -> None:
-    optimiser = BatchedLBFGS(torch.zeros(1, 3), iterations=50)
+    optimiser = BatchedLBFGS(torch.zeros(1, 3), most_iterations=50)
     for _ in range(200):
         if optimiser.finished.all():
             break

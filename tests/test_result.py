@@ -35,7 +35,7 @@ def test_rmse_is_that_of_the_saved_image(result: AttackResult) -> None:
 
 
 def test_joined_in_order(result: AttackResult) -> None:
-    joined = AttackResult.concatenate([result, result])
+    joined = AttackResult.assemble(iter([result, result]), 8)
     assert joined.names == result.names * 2
     assert torch.equal(joined.images[4:], result.images)
     assert joined.seconds == 2 * result.seconds
@@ -45,6 +45,9 @@ def test_joined_in_order(result: AttackResult) -> None:
 def test_only_like_results_join(result: AttackResult) -> None:
     other = fgsm(RankFlip(any_weights("l2"), random_triplets(1)))
     longer = dataclasses.replace(result, parameters={"steps": 3})
-    for parts in ([], [result, other], [result, longer]):
-        with pytest.raises(InputError, match="one and the same attack"):
-            AttackResult.concatenate(parts)
+    for parts in ([result, other], [result, longer]):
+        with pytest.raises(InputError, match="of one attack"):
+            AttackResult.assemble(parts, 9)
+    for parts in ([], [result], [result, result]):
+        with pytest.raises(InputError, match="not of 9"):
+            AttackResult.assemble(parts, 9)

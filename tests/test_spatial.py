@@ -53,7 +53,7 @@ def test_the_flow_makes_the_image(
     result = stadv(RankFlip(metric, triplets), form=form, protocol=protocol)
     assert result.flipped.any()
     moved = warp(result.original, result.details["flow"])
-    tolerance = 0.51 / 255 if protocol == "strict" else 1e-6
+    tolerance = 0.51 / 255 if protocol == "strict" else 1e-5
     torch.testing.assert_close(result.images, moved, atol=tolerance, rtol=0)
 
 
@@ -76,7 +76,7 @@ def test_strict_flips_are_tested_in_8_bits_at_the_cost_of_a_look(metric: Metric,
 def test_an_image_equal_to_the_reference(triplets: Triplets) -> None:
     problem = RankFlip(any_weights("l2"), dataclasses.replace(triplets, ref=triplets.p1))
     result = stadv(problem, protocol="paper")
-    assert torch.equal((result.images * 255).round(), (triplets.p1 * 255).round())
+    assert torch.equal(result.images, triplets.p1)
     assert not result.flipped.any()
     assert (result.steps == 0).all()
     moved = stadv(problem)

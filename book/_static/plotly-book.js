@@ -70,6 +70,27 @@
     }
   }
 
+  // Rows of pictures shrink with the page, the lines of text between them do not.
+  function rowsOf(layout, height) {
+    const gap = layout.meta && layout.meta.row_gap;
+    const axes = Object.keys(layout).filter((key) => /^yaxis/.test(key) && layout[key].domain);
+    const end = (number) => number.toFixed(4);
+    const ends = [...new Set(axes.map((axis) => end(layout[axis].domain[1])))].sort().reverse();
+    if (!gap || ends.length < 2) return {};
+    const share = gap / (height - layout.margin.t - layout.margin.b);
+    const size = (1 - share * (ends.length - 1)) / ends.length;
+    const top = (number) => 1 - ends.indexOf(end(number)) * (size + share);
+    const changes = {};
+    for (const axis of axes) {
+      const start = top(layout[axis].domain[1]);
+      changes[axis + ".domain"] = [Math.max(0, start - size), start];
+    }
+    (layout.annotations || []).forEach(function (title, index) {
+      if (ends.includes(end(title.y))) changes["annotations[" + index + "].y"] = top(title.y);
+    });
+    return changes;
+  }
+
   function draw(figure) {
     if (figure.dataset.state) return Promise.resolve();
     figure.dataset.state = "drawing";
@@ -91,6 +112,8 @@
     fitCaptions(layout, width);
     figure.style.minHeight = layout.height + "px";
     return Plotly.newPlot(canvas, { data, layout, frames, config }).then(function () {
+      return Plotly.relayout(canvas, rowsOf(canvas.layout, canvas.layout.height));
+    }).then(function () {
       figure.dataset.state = "drawn";
       figure.bookWidth = figure.clientWidth;
       resizes.observe(figure);
@@ -112,7 +135,8 @@
       const crossed = (width < narrow) !== (figure.bookWidth < narrow);
       figure.bookWidth = width;
       const canvas = figure.querySelector(".plotly-canvas");
-      Plotly.relayout(canvas, { height: heightOf(canvas.layout, width), autosize: true });
+      const height = heightOf(canvas.layout, width);
+      Plotly.relayout(canvas, { height, autosize: true, ...rowsOf(canvas.layout, height) });
       figure.style.minHeight = canvas.layout.height + "px";
       if (crossed) restyle(figure);
     }

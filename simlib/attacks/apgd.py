@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
-from simlib.attacks.norms import Norm, project, require_norm, round_into, steepest
+from simlib.attacks.driver import Found, require_count, run_in_batches
+from simlib.attacks.norms import Norm, project, require_eps, require_norm, round_into, steepest
 from simlib.attacks.objective import margin_and_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
@@ -64,7 +64,7 @@ def apgd(
     """
     require_norm(norm)
     budget = USUAL_EPS[norm] if eps is None else eps
-    require_positive("eps", budget)
+    require_eps("eps", budget, norm)
     require_count("steps", steps)
 
     def attack_batch(batch: FlipBatch) -> Found:
@@ -114,7 +114,7 @@ def climb(
     checkpoints, passed = checkpoints_of(steps), 0
     for taken in range(steps):
         candidate = _candidate(climber, survivors.batch.original, norm, protocol)
-        margin, gradient = margin_and_gradient(survivors.batch, candidate, "strict")
+        margin, gradient = margin_and_gradient(survivors.batch, candidate, "margin")
         gradient = unstuck(gradient, survivors.batch.names, norm, seed) if taken == 0 else gradient
         climber.look(candidate, margin, gradient)
         stay = survivors.release(margin > 0, candidate, taken)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
+from simlib.attacks.driver import Found, require_budget, require_count, require_positive, run_in_batches
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
@@ -66,7 +66,7 @@ def square(
     Raises:
         InputError: if a parameter lies outside its meaning.
     """
-    require_positive("eps", eps)
+    require_budget("eps", eps)
     require_count("queries", queries)
     require_positive("p_init", p_init)
     if p_init > 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -34,6 +35,7 @@ class Found:
         images: (N, 3, H, W) the attacked images.
         flipped: (N,) success as the protocol counts it; None if the returned image decides.
         steps, forwards, backwards, details: (N, ...) as in ``AttackResult``.
+        blank: what details say of a sample that was not attacked.
     """
 
     images: Tensor
@@ -42,6 +44,7 @@ class Found:
     forwards: Tensor
     backwards: Tensor
     details: Mapping[str, Tensor] = field(default_factory=dict)
+    blank: float = 0.0
 
 
 def run_in_batches(
@@ -92,12 +95,14 @@ def run_in_batches(
         delay=_BAR_FROM_SECONDS,
         leave=False,
     )
-    parts: list[AttackResult] = []
-    with bar, exact_convolutions():
+
+    def counted() -> Iterator[AttackResult]:
         for part in _in_fitting_batches(attack_part, len(problem), batch_size):
-            parts.append(part)
             bar.update(len(part))
-    return AttackResult.concatenate(parts)
+            yield part
+
+    with bar, exact_convolutions():
+        return AttackResult.assemble(counted(), len(problem))
 
 
 def _in_fitting_batches(
@@ -127,33 +132,34 @@ def _in_fitting_batches(
 
 
 @torch.no_grad()
-def _flipped_by_rounding(batch: FlipBatch, rounded: Tensor) -> Tensor:
-    return batch.margin(rounded) > 0
+def _flips(batch: FlipBatch, images: Tensor) -> Tensor:
+    return batch.margin(images) > 0
 
 
 def _attack_unflipped(batch: FlipBatch, attack_batch: Callable[[FlipBatch], Found]) -> Found:
     """Attack those samples of a batch that rounding to 8 bits does not flip already."""
     rounded = round_to_8bit(batch.original)
-    if torch.equal(rounded, batch.original):
+    looked = (rounded != batch.original).flatten(1).any(dim=1)
+    if not bool(looked.any()):
         return attack_batch(batch)
-    flipped = _flipped_by_rounding(batch, rounded)
+    flipped = looked & _flips(batch, rounded)
     rest = (~flipped).nonzero().squeeze(1)
     if len(rest) == 0:
         zero = torch.zeros(len(batch), dtype=torch.long, device=rounded.device)
         return Found(rounded, None, steps=zero, forwards=zero + 1, backwards=zero)
     found = attack_batch(batch if len(rest) == len(batch) else batch.narrow(rest))
 
-    def spread(values: Tensor) -> Tensor:
-        whole = values.new_zeros((len(batch), *values.shape[1:]))
+    def spread(values: Tensor, blank: float = 0) -> Tensor:
+        whole = values.new_full((len(batch), *values.shape[1:]), blank)
         return whole.index_copy_(0, rest, values)
 
     return Found(
         images=rounded.index_copy(0, rest, found.images),
-        flipped=None if found.flipped is None else flipped.index_copy(0, rest, found.flipped),
+        flipped=None,
         steps=spread(found.steps),
-        forwards=spread(found.forwards) + 1,
+        forwards=spread(found.forwards) + looked,
         backwards=spread(found.backwards),
-        details={name: spread(values) for name, values in found.details.items()},
+        details={name: spread(values, found.blank) for name, values in found.details.items()},
     )
 
 
@@ -195,8 +201,22 @@ def require_positive(name: str, value: float) -> None:
     Raises:
         InputError: naming the parameter and its value.
     """
-    if not (math.isfinite(value) and value > 0):
-        raise InputError(f"{name} is {value}. It must be a finite number above 0.")
+    if not (isinstance(value, numbers.Real) and math.isfinite(value) and value > 0):
+        raise InputError(f"{name} is {value!r}. It must be a finite number above 0.")
+
+
+def require_budget(name: str, value: float) -> None:
+    """Refuse a largest change of one value that is not above zero and at most 1.
+
+    Raises:
+        InputError: naming the parameter and its value.
+    """
+    require_positive(name, value)
+    if value > 1:
+        raise InputError(
+            f"{name} is {value!r}. Changes are stated in the units of [0, 1]: "
+            "four levels of 8 bits are 4 / 255."
+        )
 
 
 def require_count(name: str, value: int) -> None:
@@ -205,5 +225,5 @@ def require_count(name: str, value: int) -> None:
     Raises:
         InputError: naming the parameter and its value.
     """
-    if int(value) != value or value < 1:
-        raise InputError(f"{name} is {value}. It must be a whole number, at least 1.")
+    if not isinstance(value, numbers.Integral) or value < 1:
+        raise InputError(f"{name} is {value!r}. It must be a whole number, at least 1.")

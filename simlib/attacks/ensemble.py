@@ -13,7 +13,7 @@ from torch import Tensor
 
 from simlib.attacks.apgd import apgd
 from simlib.attacks.blackbox import square
-from simlib.attacks.driver import require_positive
+from simlib.attacks.driver import require_budget
 from simlib.attacks.gradient import fgsm, pgd
 from simlib.attacks.problem import RankFlip
 from simlib.attacks.result import AttackResult, Protocol
@@ -40,7 +40,7 @@ def standard_attacks(eps: float = STANDARD_EPS) -> dict[str, Callable[..., Attac
     Raises:
         InputError: if eps is not above zero.
     """
-    require_positive("eps", eps)
+    require_budget("eps", eps)
     # Float noise must not make four levels of 255 a little less than four.
     whole = math.floor(eps * LEVELS + 1e-6)
     grid = [level / LEVELS for level in range(1, whole + 1)]
@@ -86,7 +86,7 @@ def strongest(
         that flipped the sample, -1 where none did; such a sample is returned by the attack that came
         nearest. ``steps`` are those of that attack. ``forwards``, ``backwards`` and ``seconds`` add up
         over all attacks that the sample went through. ``parameters["passed_over"]`` names the attacks
-        that the metric refused.
+        that the metric refused, ``parameters["settings"]`` says how each of those that ran was called.
 
     Raises:
         InputError: if the list is empty.
@@ -99,6 +99,7 @@ def strongest(
     left = torch.arange(len(problem), device=problem.triplets.ref.device)
     winner = torch.full_like(left, -1)
     refused: dict[str, NoGradientError] = {}
+    used: dict[str, dict[str, object]] = {}
     for place, (name, attack) in enumerate(attacks.items()):
         if len(left) == 0:
             break
@@ -108,6 +109,7 @@ def strongest(
         except NoGradientError as error:
             refused[name] = error
             continue
+        used[name] = dict(result.parameters)
         total = result if total is None else _with_survivors(total, result, left)
         winner[left[result.flipped]] = place
         left = left[~result.flipped]
@@ -122,7 +124,7 @@ def strongest(
     return replace(
         total,
         attack="Strongest of several",
-        parameters={"attacks": tuple(attacks), "passed_over": tuple(refused), "seed": seed},
+        parameters={"attacks": tuple(attacks), "passed_over": tuple(refused), "settings": used},
         details={"winner": winner},
     )
 

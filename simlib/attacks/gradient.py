@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
-from simlib.attacks.objective import margin_and_gradient
+from simlib.attacks.driver import Found, require_budget, require_count, require_positive, run_in_batches
+from simlib.attacks.objective import Objective, margin_and_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
@@ -64,7 +64,7 @@ def fgsm(
     if not grid or list(grid) != sorted(set(grid)):
         raise InputError(f"grid is {tuple(grid)}. It must hold at least one size, each larger than the last.")
     require_positive("the smallest size of the grid", grid[0])
-    require_positive("the largest size of the grid", grid[-1])
+    require_budget("the largest size of the grid", grid[-1])
     return run_in_batches(
         problem,
         lambda batch: _fgsm_batch(batch, grid, protocol, seed),
@@ -102,7 +102,8 @@ def pgd(
         step: size of a step, same units.
         steps: most steps taken.
         protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
-        early_stop: stop a sample when it flips; False takes all steps, as images for transfer are made.
+        early_stop: stop a sample when it flips; False takes all steps, as images for transfer are made (none
+            where rounding alone flips the rank, under the strict protocol).
         seed: decides the random direction of the strict protocol.
         batch_size: triplets attacked at once; ``None`` for 256.
         progress: show a bar when it takes longer than two seconds.
@@ -110,7 +111,7 @@ def pgd(
     Raises:
         InputError: if eps or step is not above zero, or steps no whole number above zero.
     """
-    require_positive("eps", eps)
+    require_budget("eps", eps)
     require_positive("step", step)
     require_count("steps", steps)
     return run_in_batches(
@@ -126,8 +127,9 @@ def pgd(
 
 def _fgsm_batch(batch: FlipBatch, grid: Sequence[float], protocol: Protocol, seed: int) -> Found:
     strict = protocol == "strict"
+    objective: Objective = "margin" if strict else "share"
     survivors = Survivors(batch)
-    _, gradient = margin_and_gradient(batch, batch.original, protocol)
+    _, gradient = margin_and_gradient(batch, batch.original, objective)
     direction = _unstuck(gradient, batch.names, seed) if strict else gradient.sign()
     candidate = batch.original
     for tried, size in enumerate(grid, start=1):
@@ -163,12 +165,13 @@ def pgd_from(
 ) -> Found:
     """Take the steps of :func:`pgd` from other images (N, 3, H, W), within eps of the original still."""
     strict = protocol == "strict"
+    objective: Objective = "margin" if strict else "share"
     survivors = Survivors(batch)
     images = start
     for taken in range(steps):
         active = survivors.batch
         candidate = round_within(images, active.original, eps) if strict else images
-        margin, gradient = margin_and_gradient(active, candidate, protocol)
+        margin, gradient = margin_and_gradient(active, candidate, objective)
         moved = project_linf(images.add(gradient.sign(), alpha=step), active.original, eps)
         if strict and taken == 0:
             moved = _nudged(moved, active, gradient, eps, seed)

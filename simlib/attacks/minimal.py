@@ -9,8 +9,18 @@ import torch
 from torch import Tensor
 
 from simlib.attacks.apgd import climb, unstuck
-from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
-from simlib.attacks.norms import Norm, largest_size, project, require_norm, round_into, size, slope, steepest
+from simlib.attacks.driver import Found, require_count, run_in_batches
+from simlib.attacks.norms import (
+    Norm,
+    largest_size,
+    project,
+    require_eps,
+    require_norm,
+    round_into,
+    size,
+    slope,
+    steepest,
+)
 from simlib.attacks.objective import margin_and_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
@@ -119,7 +129,7 @@ def flip_radius(
         progress: show a bar when it takes longer than two seconds.
 
     Returns:
-        The result; :func:`radii` reads the radius of each sample from it. ``steps`` counts all steps.
+        The result; :func:`radii` reads the radius of each sample from it. ``steps`` counts gradients taken.
 
     Raises:
         InputError: if largest is not above zero, or bisections or steps no whole number above zero.
@@ -128,7 +138,7 @@ def flip_radius(
     """
     require_norm(norm)
     if largest is not None:
-        require_positive("largest", largest)
+        require_eps("largest", largest, norm)
     require_count("bisections", bisections)
     require_count("steps", steps)
 
@@ -181,7 +191,7 @@ def _fmn_batch(
     usual = torch.zeros_like(original)
     for taken in range(steps):
         candidate = images if protocol == "paper" else round_into(images, original, eps, norm)
-        margin, gradient = margin_and_gradient(batch, candidate, "strict")
+        margin, gradient = margin_and_gradient(batch, candidate, "margin")
         usual = unstuck(gradient, batch.names, norm, seed) if taken == 0 else usual
         gradient = usual if taken == 0 else _replaced_where_zero(gradient, usual)
         change = size(candidate - original, norm)

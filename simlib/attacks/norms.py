@@ -7,6 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from simlib.attacks.driver import require_budget, require_positive
 from simlib.errors import unknown_name
 from simlib.kernels.projection import per_sample, project_l2, project_linf, round_within, round_within_l2
 
@@ -22,6 +23,15 @@ def require_norm(norm: str) -> None:
     """
     if norm not in get_args(Norm):
         raise unknown_name("norm", str(norm), get_args(Norm))
+
+
+def require_eps(name: str, eps: float, norm: Norm) -> None:
+    """Refuse a budget that is not above zero, or in l-inf one beyond the range of an image.
+
+    Raises:
+        InputError: naming the parameter and its value.
+    """
+    (require_budget if norm == "linf" else require_positive)(name, eps)
 
 
 def size(change: Tensor, norm: Norm) -> Tensor:

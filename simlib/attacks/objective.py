@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from simlib.attacks.problem import FlipBatch
-from simlib.attacks.result import Protocol
 from simlib.errors import NoGradientError
 
+Objective = Literal["margin", "share"]
+"""What is ascended: the margin, or, as released for the closer and the farther image alike, the square of the
+closer image's share of the two distances. The share has no slope where it is zero, and little where it is
+large; the margin keeps its own."""
 
-def margin_and_gradient(batch: FlipBatch, images: Tensor, protocol: Protocol) -> tuple[Tensor, Tensor]:
-    """Return the margin (N,), and the gradient (N, 3, H, W) of what the protocol ascends.
 
-    The released objective, for the closer and the farther image alike, is the square of the closer
-    image's share of the two distances; the strict protocol ascends the margin itself. Both are summed
-    over the batch, so that no sample's gradient depends on how many there are.
+def margin_and_gradient(batch: FlipBatch, images: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+    """Return the margin (N,), and the gradient (N, 3, H, W) of an objective.
+
+    It is summed over the batch, so that no sample's gradient depends on how many there are.
 
     Raises:
         NoGradientError: if the metric gives no gradient.
@@ -24,8 +28,8 @@ def margin_and_gradient(batch: FlipBatch, images: Tensor, protocol: Protocol) ->
     with torch.enable_grad():
         closer, farther = batch.distances(images)
         margin = closer - farther
-        objective = closer_share(closer, farther).square() if protocol == "paper" else margin
-        gradient = gradient_of(objective.sum(), images, batch)
+        ascended = margin if objective == "margin" else closer_share(closer, farther).square()
+        gradient = gradient_of(ascended.sum(), images, batch)
     return margin.detach(), gradient
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from simlib.errors import InputError
@@ -80,30 +79,62 @@ class AttackResult:
         return change.square().mean(dim=(1, 2, 3)).sqrt()
 
     @classmethod
-    def concatenate(cls, parts: Sequence[AttackResult]) -> AttackResult:
+    def assemble(cls, parts: Iterable[AttackResult], n: int) -> AttackResult:
         """Join the results of consecutive batches of one attack; the seconds add up.
 
+        Each part is written to its place as it comes, so that memory holds the whole and one part.
+
+        Args:
+            parts: the results, in order.
+            n: of how many samples they are together.
+
         Raises:
-            InputError: if there is none, or they are of different attacks.
+            InputError: if they are of different attacks, or not of so many samples.
         """
-        if not parts or any(
-            (part.attack, part.protocol, part.parameters)
-            != (parts[0].attack, parts[0].protocol, parts[0].parameters)
-            for part in parts
-        ):
-            raise InputError(
-                "Only results of one and the same attack, with the same parameters, can be joined."
-            )
+        whole, names, seconds = None, list[str](), 0.0
+        for part in parts:
+            if whole is None:
+                if len(part) == n:
+                    return part
+                whole = part._emptied(n)
+            elif (part.attack, part.protocol, part.parameters) != (
+                whole.attack,
+                whole.protocol,
+                whole.parameters,
+            ):
+                raise InputError("Only results of one attack, with the same parameters, can be joined.")
+            place = slice(len(names), len(names) + len(part))
+            for all_of_them, some in zip(whole._tensors(), part._tensors(), strict=True):
+                all_of_them[place] = some
+            names, seconds = [*names, *part.names], seconds + part.seconds
+        if whole is None or len(names) != n:
+            raise InputError(f"The results are of {len(names)} samples, not of {n}. Give all of them.")
+        return replace(whole, names=tuple(names), seconds=seconds)
 
-        def join(name: str) -> Tensor:
-            return torch.cat([getattr(part, name) for part in parts])
+    def _tensors(self) -> list[Tensor]:
+        return [*(getattr(self, name) for name in _PER_SAMPLE), *self.details.values()]
 
-        tensors = ("original", "images", "flipped", "flipped_8bit", "margin", "margin_8bit")
-        counts = ("steps", "forwards", "backwards")
+    def _emptied(self, n: int) -> AttackResult:
+        """Make room for n samples of the same kind."""
+
+        def room(like: Tensor) -> Tensor:
+            return like.new_empty((n, *like.shape[1:]))
+
         return replace(
-            parts[0],
-            names=tuple(name for part in parts for name in part.names),
-            seconds=sum(part.seconds for part in parts),
-            details={name: torch.cat([part.details[name] for part in parts]) for name in parts[0].details},
-            **{name: join(name) for name in (*tensors, *counts)},
+            self,
+            details={name: room(values) for name, values in self.details.items()},
+            **{name: room(getattr(self, name)) for name in _PER_SAMPLE},
         )
+
+
+_PER_SAMPLE = (
+    "original",
+    "images",
+    "flipped",
+    "flipped_8bit",
+    "margin",
+    "margin_8bit",
+    "steps",
+    "forwards",
+    "backwards",
+)

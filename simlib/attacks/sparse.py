@@ -44,7 +44,8 @@ def one_pixel(
 
     Only values of the margin are used, no gradient. A sample stops after the first generation in which a
     candidate flips, and returns the candidate with the largest margin; one that never flips returns the
-    best it found. Under the strict protocol colours are whole levels of 8 bits.
+    best it found. Under the strict protocol colours are whole levels of 8 bits, and so is the rest of an
+    image that was not of 8 bits before.
 
     Args:
         problem: what is attacked.
@@ -53,12 +54,13 @@ def one_pixel(
         protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
         early_stop: stop a sample when it flips; False spends all generations on a larger margin.
         seed: decides the start and every draw, together with a triplet's name.
-        batch_size: triplets attacked, and candidates evaluated, at once; ``None`` for 256.
+        batch_size: triplets attacked, and candidates evaluated (at least 32), at once; ``None`` for 256.
         progress: show a bar when it takes longer than two seconds.
 
     Returns:
         The result; ``steps`` counts generations, 0 for a flip in the start; ``forwards`` counts candidates;
-        ``details["pixels"]`` (N, 1, 5) says which row, which column, and which colour in [0, 1].
+        ``details["pixels"]`` (N, 1, 5) says which row, which column, and which colour in [0, 1]; NaN where
+        rounding alone flipped the rank.
 
     Raises:
         InputError: if the population is no whole number of at least 3, or generations not of at least 1.
@@ -101,7 +103,7 @@ def few_pixel(
         protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
         early_stop: stop a sample when it flips; False spends all generations on a larger margin.
         seed: decides the start and every draw, together with a triplet's name.
-        batch_size: triplets attacked, and candidates evaluated, at once; ``None`` for 256.
+        batch_size: triplets attacked, and candidates evaluated (at least 32), at once; ``None`` for 256.
         progress: show a bar when it takes longer than two seconds.
 
     Returns:
@@ -187,7 +189,8 @@ def _few_pixel_batch(
     strict = protocol == "strict"
     if strict:
         batch = replace(batch, original=round_to_8bit(batch.original))
-    chunk = max(len(batch), _LEAST_CHUNK)
+    # Below the size of the batch it is for the driver to halve the batch.
+    chunk, least = max(len(batch), _LEAST_CHUNK), len(batch)
     draws = Draws(batch.names, seed, batch.original.device)
     search = DifferentialEvolution(*pixel_bounds(batch.original, pixels), draws, population=population)
     position = torch.arange(len(batch), device=batch.original.device)
@@ -196,7 +199,8 @@ def _few_pixel_batch(
     active = batch
     for generation in range(generations + 1):
         margin_of = partial(_margin_of_candidates, active, whole_levels=strict)
-        search.tell(-evaluate_in_chunks(margin_of, search.ask(), chunk))
+        margins, chunk = evaluate_in_chunks(margin_of, search.ask(), chunk, least)
+        search.tell(-margins)
         best[position] = search.best
         leaves = (search.best_value < 0) & early_stop
         steps[position[leaves]] = generation
@@ -214,6 +218,7 @@ def _few_pixel_batch(
         forwards=(steps + 1) * population,
         backwards=torch.zeros_like(steps),
         details={"pixels": changes},
+        blank=torch.nan,
     )
 
 

@@ -9,7 +9,7 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_count, require_positive, run_in_batches
+from simlib.attacks.driver import Found, require_budget, require_count, require_positive, run_in_batches
 from simlib.attacks.gradient import PAPER_EPS, PAPER_STEP, pgd_from
 from simlib.attacks.objective import closer_share, gradient_of, require_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
@@ -19,7 +19,7 @@ from simlib.errors import InputError, unknown_name
 from simlib.kernels.flow import Smoothness, smoothness, warp
 from simlib.kernels.lbfgs import BatchedLBFGS
 from simlib.kernels.noise import random_signs
-from simlib.kernels.projection import round_to_8bit, truncate_to_8bit
+from simlib.kernels.projection import per_sample, round_to_8bit, truncate_to_8bit
 
 PAPER_WEIGHT_RANK, PAPER_WEIGHT_FLOW, PAPER_ITERATIONS = 50.0, 0.05, 50
 """Weights and most iterations of the paper's stAdv."""
@@ -130,7 +130,7 @@ def stadv_pgd(
     """
     settings = _Settings(weight_rank, weight_flow, form, iterations)
     _require_room(problem)
-    require_positive("eps", eps)
+    require_budget("eps", eps)
     require_positive("step", step)
     require_count("steps", steps)
 
@@ -187,7 +187,7 @@ def _stadv_batch(batch: FlipBatch, settings: _Settings, protocol: Protocol, seed
     n, _, *sides = batch.original.shape
     start = batch.original.new_zeros((n, 2, *sides))
     survivors = Survivors(batch, start)
-    optimiser = BatchedLBFGS(start.flatten(1), iterations=settings.iterations)
+    optimiser = BatchedLBFGS(start.flatten(1), most_iterations=settings.iterations)
     forwards, backwards = (torch.zeros(n, dtype=torch.long, device=start.device) for _ in range(2))
     where_blind = torch.zeros_like(start)
     if protocol == "strict":
@@ -197,20 +197,23 @@ def _stadv_batch(batch: FlipBatch, settings: _Settings, protocol: Protocol, seed
         active, position = survivors.batch, survivors.position
         flow = optimiser.ask().view(-1, 2, *sides)
         flips, blind, value, gradient = _objective(active, flow, settings)
-        gradient = torch.where(blind.view(-1, 1, 1, 1), where_blind[position], gradient)
-        forwards[position] += 1
-        backwards[position] += 1
+        gradient = torch.where(per_sample(blind, gradient), where_blind[position], gradient)
+        forwards[position] += survivors.here
+        backwards[position] += survivors.here
         if protocol == "strict":
-            asked = flips.nonzero().squeeze(1)
+            # This waits for an accelerator; looking at every image twice would cost more.
+            asked = (flips * survivors.here).nonzero().squeeze(1)
             forwards[position[asked]] += 1
             flips = _flips_in_8bit(active, flow, asked)
         optimiser.tell(value, gradient.flatten(1))
-        flow = torch.where(flips.view(-1, 1, 1, 1), flow, optimiser.point.view_as(flow))
+        flow = torch.where(per_sample(flips, flow), flow, optimiser.point.view_as(flow))
         stay = survivors.release(flips, flow, optimiser.iterations, ended=optimiser.finished)
         if stay is not None:
             optimiser.narrow(stay)
     flow, flipped, steps = survivors.finish(start[:0], 0)
-    images = _moved(batch, flow)
+    # Sampling where nothing moves is exact to the last digit or so only, and truncation would cut that off.
+    still = (flow == 0).flatten(1).all(dim=1)
+    images = torch.where(per_sample(still, flow), batch.original, _moved(batch, flow))
     return Found(
         images=round_to_8bit(images) if protocol == "strict" else images,
         flipped=None if protocol == "strict" else flipped,

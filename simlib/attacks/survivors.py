@@ -8,7 +8,7 @@ from torch import Tensor
 from simlib.attacks.problem import FlipBatch
 from simlib.kernels.projection import per_sample
 
-_CHECK_EVERY_ON_ACCELERATOR = 4
+_CHECK_EVERY_ON_PROCESSOR, _CHECK_EVERY_ON_ACCELERATOR = 1, 4
 """Asking who has finished makes an accelerator wait for the processor, so it is asked less often."""
 
 
@@ -26,7 +26,8 @@ class Survivors:
 
     def __init__(self, batch: FlipBatch, start: Tensor | None = None) -> None:
         self.batch = batch
-        self._check_every = 1 if batch.original.device.type == "cpu" else _CHECK_EVERY_ON_ACCELERATOR
+        on_processor = batch.original.device.type == "cpu"
+        self._check_every = _CHECK_EVERY_ON_PROCESSOR if on_processor else _CHECK_EVERY_ON_ACCELERATOR
         self._calls = 0
         self.position = torch.arange(len(batch), device=batch.original.device)
         self._kept = batch.original if start is None else start
@@ -39,6 +40,11 @@ class Survivors:
 
     def __len__(self) -> int:
         return len(self.position)
+
+    @property
+    def here(self) -> Tensor:
+        """Who of those at hand is still attacked, (n,), 1 or 0: some wait to leave until the next look."""
+        return (~self._left).long()
 
     def release(
         self, flips: Tensor, found: Tensor, step: int | Tensor, *, ended: Tensor | None = None

@@ -32,6 +32,16 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+_SAYS_NO_ROOM = (
+    "can't allocate memory",
+    "not enough memory",
+    "CUDA error: out of memory",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""How libraries say it who have no exception of their own for it."""
+
+
 @dataclass(frozen=True)
 class MemoryRanOut:
     """What the device, or the processor, said when it had no memory left."""
@@ -49,7 +59,7 @@ def unless_memory_runs_out(work: Callable[[], Result]) -> Result | MemoryRanOut:
         return work()
     except (RuntimeError, MemoryError) as error:
         refused = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not refused and "can't allocate memory" not in str(error):
+        if not refused and not any(text in str(error) for text in _SAYS_NO_ROOM):
             raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
     torch.cuda.empty_cache()

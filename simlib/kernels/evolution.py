@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from simlib.errors import InputError, OutOfMemoryError
+from simlib.errors import InputError
 from simlib.kernels.device import MemoryRanOut, unless_memory_runs_out
 from simlib.kernels.noise import Draws
 
@@ -122,20 +123,21 @@ class DifferentialEvolution:
 
 
 def evaluate_in_chunks(
-    evaluate: Callable[[Tensor, Tensor], Tensor], candidates: Tensor, chunk: int
-) -> Tensor:
+    evaluate: Callable[[Tensor, Tensor], Tensor], candidates: Tensor, chunk: int, least: int
+) -> tuple[Tensor, int]:
     """Evaluate the candidates of all samples, a bounded number at a time, and fewer if memory runs out.
 
     Args:
         evaluate: gives the values (C,) of candidates (C, D), told which sample (C,) each belongs to.
         candidates: (B, P, D).
         chunk: most candidates evaluated at once.
+        least: how far that number may be lowered when memory runs out.
 
     Returns:
-        Values (B, P).
+        Values (B, P), and the number that fits at once, for the next call.
 
     Raises:
-        OutOfMemoryError: if a single candidate does not fit the memory.
+        torch.OutOfMemoryError: if not even the least number fits the memory.
     """
     samples = torch.arange(len(candidates), device=candidates.device).repeat_interleave(candidates.shape[1])
     flat, values = candidates.flatten(0, 1), list[Tensor]()
@@ -146,13 +148,11 @@ def evaluate_in_chunks(
         if not isinstance(found, MemoryRanOut):
             values.append(found)
             start += chunk
-        elif chunk > 1:
-            chunk //= 2
+        elif chunk > least:
+            chunk = max(chunk // 2, least)
         else:
-            raise OutOfMemoryError(
-                f"One image does not fit the memory ({found.reason}). Use smaller images or another device."
-            )
-    return torch.cat(values).view(candidates.shape[:2])
+            raise torch.OutOfMemoryError(found.reason)
+    return torch.cat(values).view(candidates.shape[:2]), chunk
 
 
 def require_population(population: int) -> None:
@@ -161,9 +161,9 @@ def require_population(population: int) -> None:
     Raises:
         InputError: naming the population and the least one.
     """
-    if int(population) != population or population < LEAST_POPULATION:
+    if not isinstance(population, numbers.Integral) or population < LEAST_POPULATION:
         raise InputError(
-            f"population is {population}. It must be a whole number, at least {LEAST_POPULATION}."
+            f"population is {population!r}. It must be a whole number, at least {LEAST_POPULATION}."
         )
 
 

@@ -26,13 +26,13 @@ class BatchedLBFGS:
     holds for all, or for as long as it likes. Samples do not wait for each other: while one searches along
     its line, another starts its next iteration. Nothing waits for an accelerator.
 
-    Steps satisfy the strong Wolfe conditions. A sample is finished when it has taken ``iterations`` steps,
-    when no entry of its gradient exceeds ``gradient_tolerance``, when a step lowers its value by no more
-    than ``value_tolerance`` relative to the value (or 1 if that is more), or when no step can be found.
+    Steps satisfy the strong Wolfe conditions. A sample is finished when it has taken ``most_iterations``
+    steps, when no entry of its gradient exceeds ``gradient_tolerance``, when a step lowers its value by no
+    more than ``value_tolerance`` relative to the value (or 1 if that is more), or when no step can be found.
 
     Args:
         start: where each sample starts, (B, D).
-        iterations: most steps of a sample.
+        most_iterations: most steps of a sample.
         gradient_tolerance: see above; SciPy's default.
         value_tolerance: see above; SciPy's default.
 
@@ -47,11 +47,11 @@ class BatchedLBFGS:
         self,
         start: Tensor,
         *,
-        iterations: int,
+        most_iterations: int,
         gradient_tolerance: float = 1e-5,
         value_tolerance: float = 2.2e-9,
     ) -> None:
-        self._iterations = iterations
+        self._most_iterations = most_iterations
         self._gradient_tolerance = gradient_tolerance
         self._value_tolerance = value_tolerance
         self.point = start
@@ -101,7 +101,7 @@ class BatchedLBFGS:
         self.value = torch.where(accepted, value, self.value)
         self._gradient = torch.where(column, gradient, self._gradient)
         self.iterations = self.iterations + accepted
-        spent = (self.iterations >= self._iterations) | (decrease <= self._value_tolerance * size)
+        spent = (self.iterations >= self._most_iterations) | (decrease <= self._value_tolerance * size)
         self.finished = self.finished | (accepted & (flat | spent))
         proposed = self._memory.direction(self._gradient)
         slope = _dot(self._gradient, proposed)
@@ -134,6 +134,7 @@ class _Memory:
 
     def __init__(self, like: Tensor) -> None:
         n, size = like.shape
+        self._row = torch.arange(n, device=like.device)
         self._vectors = like.new_zeros((n, 2 * HISTORY, size))
         self._products = like.new_zeros((n, 2 * HISTORY, 2 * HISTORY))
         self._along = like.new_zeros((n, 2 * HISTORY))
@@ -149,16 +150,16 @@ class _Memory:
         who = who & (_dot(step, change) > _CURVATURE * _dot(change, change))
         place = self._count % HISTORY
         for offset, vector in ((0, step), (HISTORY, change)):
-            index = (place + offset).view(-1, 1, 1).expand(-1, 1, vector.shape[1])
-            kept = torch.where(who.unsqueeze(1), vector, self._vectors.gather(1, index).squeeze(1))
-            self._vectors.scatter_(1, index, kept.unsqueeze(1))
-        products = self._vectors @ torch.stack([step, change, gradient], dim=2)
+            there = (self._row, place + offset)
+            self._vectors[there] = torch.where(who.unsqueeze(1), vector, self._vectors[there])
+        new = torch.stack([step, change, gradient], dim=1)
+        products = (self._vectors @ self._in_rows(new).transpose(1, 2))[self._row]
         self._along = products[..., 2]
         for offset in (0, HISTORY):
             index = (place + offset).view(-1, 1, 1)
             column = index.expand(-1, 2 * HISTORY, 1)
-            new = products[..., 1 if offset else 0].unsqueeze(2)
-            kept = torch.where(who.view(-1, 1, 1), new, self._products.gather(2, column))
+            fresh = products[..., 1 if offset else 0].unsqueeze(2)
+            kept = torch.where(who.view(-1, 1, 1), fresh, self._products.gather(2, column))
             self._products.scatter_(2, column, kept)
             self._products.scatter_(1, index.expand(-1, 1, 2 * HISTORY), kept.transpose(1, 2))
         self._count = self._count + who
@@ -185,7 +186,7 @@ class _Memory:
             change = self._products[size, place + HISTORY]
             beta = factor * (scale * along[size, place + HISTORY] + _dot(change, weights))
             weights[size, place] += alpha - beta
-        combined = (weights.unsqueeze(1) @ self._vectors).squeeze(1)
+        combined = (self._in_rows(weights).unsqueeze(1) @ self._vectors).squeeze(1)[self._row]
         return -(combined + scale.unsqueeze(1) * gradient)
 
     def forget(self, who: Tensor) -> None:
@@ -193,8 +194,19 @@ class _Memory:
         self._count = torch.where(who, 0, self._count)
 
     def narrow(self, index: Tensor) -> None:
-        for name in ("_vectors", "_products", "_along", "_count"):
+        """Keep some samples only; long vectors are copied when a quarter of them has no owner any more."""
+        for name in ("_row", "_products", "_along", "_count"):
             setattr(self, name, getattr(self, name)[index])
+        if 4 * len(index) <= 3 * len(self._vectors):
+            self._vectors = self._vectors[self._row]
+            self._row = torch.arange(len(index), device=index.device)
+
+    def _in_rows(self, values: Tensor) -> Tensor:
+        """Lay values (N, ...) of samples beside their vectors."""
+        if len(values) == len(self._vectors):
+            return values
+        rows = values.new_zeros((len(self._vectors), *values.shape[1:]))
+        return rows.index_copy_(0, self._row, values)
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

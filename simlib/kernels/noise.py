@@ -44,7 +44,7 @@ class Draws:
         bits = _mix(self._keys.unsqueeze(1) + counter * _WEYL)
         return (_shifted(bits, 64 - _BITS).to(dtype) / 2**_BITS).view(-1, *shape)
 
-    def integers(self, high: int | Tensor, *shape: int) -> Tensor:
+    def integers(self, high: int, *shape: int) -> Tensor:
         """Draw (N, *shape) whole numbers from 0 up to but not including ``high``, evenly."""
         return (self.uniform(*shape, dtype=torch.float64) * high).long()
 

@@ -102,17 +102,18 @@ def round_within_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Te
     start = original.mul(LEVELS).round_()
     change = images * LEVELS - start
     whole = change.abs().floor()
-    fraction = change.abs() - whole
+    fraction, direction = change.abs() - whole, change.sign()
     allowed = torch.as_tensor(eps, dtype=images.dtype, device=images.device) * LEVELS
     low = images.new_full((len(images),), 0.5)
     high = images.new_ones(len(images))
     threshold = low
     for _ in range(_THRESHOLD_HALVINGS):
-        length = (whole + (fraction >= per_sample(threshold, images))).flatten(1).norm(dim=1)
+        rounded = start + direction * (whole + (fraction >= per_sample(threshold, images)))
+        length = (rounded - original * LEVELS).flatten(1).norm(dim=1)
         fits = length <= allowed
         high, low = torch.where(fits, threshold, high), torch.where(fits, low, threshold)
         threshold = (low + high) / 2
-    rounded = start + change.sign() * (whole + (fraction >= per_sample(high, images)))
+    rounded = start + direction * (whole + (fraction >= per_sample(high, images)))
     return rounded.clamp_(0, LEVELS).div_(LEVELS)
 
 

@@ -79,8 +79,8 @@ class FlipExplorer:
         }
         alt = (
             f"A slider over {len(self.problem)} triplets. Each shows the reference, the other image, the "
-            "image that the metric ranks closer before and after the attack, with their distances, and the "
-            f"change between the two amplified {self.gain:g} times. "
+            f"image that the metric ranks {self.problem.target} before and after the attack, with their "
+            f"distances, and the change between the two amplified {self.gain:g} times. "
             f"The metric is {self.problem.metric.spec.title}."
         )
         return picture_slider(choices, alt=alt)

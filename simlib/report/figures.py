@@ -90,6 +90,7 @@ def picture_grid(rows: Sequence[Sequence[Panel]], *, alt: str, below: int = 0) -
             "alt": alt,
             "height_per_width": aspect * len(rows) / columns,
             "height_fixed": text + below,
+            "row_gap": text / len(rows),
         },
     )
     return figure
@@ -114,7 +115,8 @@ def picture_slider(choices: Mapping[str, Sequence[Sequence[Panel]]], *, alt: str
         pictures = [_picture(panel.image) for panel in panels]
         frames.append(go.Frame(name=label, data=pictures, layout=captions))
     figure.frames = frames
-    figure.update_layout(sliders=[_slider(labels)])
+    lines = 1 + max(panel.caption.count("<br>") for rows in choices.values() for row in rows for panel in row)
+    figure.update_layout(sliders=[_slider(labels, below=lines * _CAPTION)])
     return figure
 
 
@@ -255,10 +257,16 @@ def _picture(image: Tensor) -> go.Image:
     )
 
 
-def _slider(labels: Sequence[str]) -> dict[str, object]:
+def _slider(labels: Sequence[str], *, below: int) -> dict[str, object]:
+    """Describe a slider under the captions of pictures, which take this many pixels."""
     animation = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": label, "method": "animate", "args": [[label], animation]} for label in labels]
-    return {"steps": steps, "y": 0, "pad": {"t": 40, "l": 12, "r": 12}, "currentvalue": {"prefix": ""}}
+    return {
+        "steps": steps,
+        "y": 0,
+        "pad": {"t": _TITLE + below, "l": 12, "r": 12},
+        "currentvalue": {"prefix": ""},
+    }
 
 
 def _translucent(color: str) -> str:

@@ -44,7 +44,11 @@ def main() -> None:
         "one_pixel": one_pixel.measure(metric, device),
         "scaling": scaling.measure(metric, device),
         "code": code_hash()[:16],
-        "versions": {"python": platform.python_version(), "torch": version("torch")},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "scipy": version("scipy"),
+        },
     }
     TARGET.parent.mkdir(exist_ok=True)
     with written_whole(TARGET) as temporary:

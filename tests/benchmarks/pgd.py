@@ -66,7 +66,7 @@ def step_overhead(network: Any, problem: RankFlip) -> float:
     batch = problem.batch()
 
     def step() -> torch.Tensor:
-        _, gradient = margin_and_gradient(batch, batch.original, "paper")
+        _, gradient = margin_and_gradient(batch, batch.original, "share")
         return project_linf(batch.original.add(gradient.sign(), alpha=PAPER_STEP), batch.original, PAPER_EPS)
 
     def bare() -> torch.Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import statistics
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ NUMBERS = (256, 1024, 4096)
 ROUNDS = 3
 BATCH, STEPS = 256, 2
 MEGABYTE = 2**20
+CLEAR, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
@@ -55,31 +58,40 @@ def attack(problem: RankFlip) -> Any:
 
 def working_megabytes(problem: RankFlip, device: torch.device) -> float | None:
     """Return the most memory that an attack holds beyond its input and its result; None if unknown."""
-    reset_peak(device)
-    before = current_and_peak(device)[0]
+    before = start_counting(device)
     result = attack(problem)
-    after, peak = current_and_peak(device)
-    if peak is None or before is None or after is None:
+    peak = most_held(device)
+    if before is None or peak is None:
         return None
-    del result
-    return (peak - max(before, after)) / MEGABYTE
+    tensors = [value for value in vars(result).values() if isinstance(value, torch.Tensor)]
+    return (peak - before - sum(tensor.nbytes for tensor in tensors)) / MEGABYTE
 
 
-def reset_peak(device: torch.device) -> None:
-    """Forget the most memory held so far, where the system lets us."""
+def start_counting(device: torch.device) -> int | None:
+    """Give back what is free, forget the most held so far, and return the bytes held now."""
+    gc.collect()
     if device.type == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
-    elif Path("/proc/self/clear_refs").exists():
-        Path("/proc/self/clear_refs").write_text("5")
+        return torch.cuda.memory_allocated(device)
+    if not CLEAR.exists():
+        return None
+    # The C library keeps what was freed, and would hand it out again unseen.
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+    CLEAR.write_text("5")
+    return from_status("VmRSS")
 
 
-def current_and_peak(device: torch.device) -> tuple[int | None, int | None]:
-    """Return bytes held now, and the most held since the last reset."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
-    status = Path("/proc/self/status")
-    if not status.exists():
-        return None, None
-    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
-    now, peak = (int(lines[key].split()[0]) * 1024 for key in ("VmRSS", "VmHWM"))
-    return now, peak
+def most_held(device: torch.device) -> int | None:
+    """Return the most bytes held since counting started."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else from_status("VmHWM")
+
+
+def from_status(key: str) -> int | None:
+    """Read one entry, in bytes, of what Linux tells of this process."""
+    if not STATUS.exists():
+        return None
+    lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
+    return int(lines[key].split()[0]) * 1024
