@@ -70,24 +70,31 @@
     }
   }
 
-  // Rows of pictures shrink with the page, the lines of text between them do not.
-  function rowsOf(layout, height) {
+  // Which row of pictures each axis and each title belongs to; null for other figures.
+  function rowsOf(layout) {
     const gap = layout.meta && layout.meta.row_gap;
     const axes = Object.keys(layout).filter((key) => /^yaxis/.test(key) && layout[key].domain);
     const end = (number) => number.toFixed(4);
     const ends = [...new Set(axes.map((axis) => end(layout[axis].domain[1])))].sort().reverse();
-    if (!gap || ends.length < 2) return {};
-    const share = gap / (height - layout.margin.t - layout.margin.b);
-    const size = (1 - share * (ends.length - 1)) / ends.length;
-    const top = (number) => 1 - ends.indexOf(end(number)) * (size + share);
+    if (!gap || ends.length < 2) return null;
+    const row = (number) => ends.indexOf(end(number));
+    const titles = layout.annotations || [];
+    return {
+      count: ends.length, gap, margins: layout.margin.t + layout.margin.b,
+      axes: axes.map((axis) => [axis, row(layout[axis].domain[1])]),
+      titles: titles.map((title, index) => [index, row(title.y)]).filter((entry) => entry[1] >= 0),
+    };
+  }
+
+  // Rows of pictures shrink with the page, the lines of text between them do not.
+  function placed(rows, height) {
+    if (!rows) return {};
+    const share = rows.gap / (height - rows.margins);
+    const size = (1 - share * (rows.count - 1)) / rows.count;
+    const top = (row) => 1 - row * (size + share);
     const changes = {};
-    for (const axis of axes) {
-      const start = top(layout[axis].domain[1]);
-      changes[axis + ".domain"] = [Math.max(0, start - size), start];
-    }
-    (layout.annotations || []).forEach(function (title, index) {
-      if (ends.includes(end(title.y))) changes["annotations[" + index + "].y"] = top(title.y);
-    });
+    for (const [axis, row] of rows.axes) changes[axis + ".domain"] = [Math.max(0, top(row) - size), top(row)];
+    for (const [index, row] of rows.titles) changes["annotations[" + index + "].y"] = top(row);
     return changes;
   }
 
@@ -111,8 +118,9 @@
     layout.height = heightOf(layout, width);
     fitCaptions(layout, width);
     figure.style.minHeight = layout.height + "px";
+    figure.bookRows = rowsOf(layout);
     return Plotly.newPlot(canvas, { data, layout, frames, config }).then(function () {
-      return Plotly.relayout(canvas, rowsOf(canvas.layout, canvas.layout.height));
+      return Plotly.relayout(canvas, placed(figure.bookRows, layout.height));
     }).then(function () {
       figure.dataset.state = "drawn";
       figure.bookWidth = figure.clientWidth;
@@ -136,7 +144,7 @@
       figure.bookWidth = width;
       const canvas = figure.querySelector(".plotly-canvas");
       const height = heightOf(canvas.layout, width);
-      Plotly.relayout(canvas, { height, autosize: true, ...rowsOf(canvas.layout, height) });
+      Plotly.relayout(canvas, { height, autosize: true, ...placed(figure.bookRows, height) });
       figure.style.minHeight = canvas.layout.height + "px";
       if (crossed) restyle(figure);
     }
