@@ -132,7 +132,10 @@ curves_with_bands(
 # all pixels and their four *diagonal* neighbours, the squared differences,
 #
 # $$
-# S_\text{squared} = \sum_{p} \sum_{q \in D(p)} \left( \Delta u^2 + \Delta v^2 + 10^{-8} \right), \qquad
+# S_\text{squared} = \sum_{p} \sum_{q \in D(p)} \left( \Delta u^2 + \Delta v^2 + 10^{-8} \right),
+# $$
+#
+# $$
 # S_\text{root} = \sum_{p} \sum_{q \in D(p)} \sqrt{ \Delta u^2 + \Delta v^2 + 10^{-8} },
 # $$
 #
