@@ -103,6 +103,8 @@
     figure.dataset.state = "drawing";
     const source = figure.querySelector("script.plotly-json");
     const { data, layout = {}, frames = [] } = JSON.parse(source.textContent);
+    // A band is an area; left to itself, plotly marks the corners of one with few points.
+    for (const trace of data) if (trace.fill === "toself" && !trace.mode) trace.mode = "lines";
     const canvas = document.createElement("div");
     canvas.className = "plotly-canvas";
     if (layout.width) {

@@ -168,6 +168,7 @@ def curves_with_bands(
             go.Scatter(
                 x=[*x, *reversed(x)],
                 y=[*(rate.high for rate in rates), *(rate.low for rate in reversed(rates))],
+                mode="lines",
                 fill="toself",
                 fillcolor=_translucent(color),
                 line={"width": 0},
