@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -100,12 +102,14 @@ def strongest(
     winner = torch.full_like(left, -1)
     refused: dict[str, NoGradientError] = {}
     used: dict[str, dict[str, object]] = {}
+    said: set[str] = set()
     for place, (name, attack) in enumerate(attacks.items()):
         if len(left) == 0:
             break
         part = problem if len(left) == len(problem) else problem[left.tolist()]
         try:
-            result = attack(part, protocol=protocol, seed=seed, batch_size=batch_size, progress=progress)
+            with _each_warning_once(said):
+                result = attack(part, protocol=protocol, seed=seed, batch_size=batch_size, progress=progress)
         except NoGradientError as error:
             refused[name] = error
             continue
@@ -127,6 +131,19 @@ def strongest(
         parameters={"attacks": tuple(attacks), "passed_over": tuple(refused), "settings": used},
         details={"winner": winner},
     )
+
+
+@contextlib.contextmanager
+def _each_warning_once(said: set[str]) -> Iterator[None]:
+    """Pass on warnings, but not those that say, with other numbers, what an earlier attack has said."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        text = re.sub(r"\d+", "", str(warning.message))
+        if text not in said:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        said.add(text)
 
 
 def _with_survivors(total: AttackResult, result: AttackResult, rows: Tensor) -> AttackResult:
