@@ -30,8 +30,16 @@ class WeightsError(SimlibError, RuntimeError):
     """Pretrained weights are absent, or are not the ones that were asked for."""
 
 
-class AbsentWeightsError(WeightsError):
+class AbsentError(SimlibError):
+    """Something that a metric needs is not on this machine; another metric may do."""
+
+
+class AbsentWeightsError(WeightsError, AbsentError):
     """Pretrained weights are not on this machine and cannot be downloaded now."""
+
+
+class AbsentPackageError(AbsentError):
+    """An optional package is not installed."""
 
 
 class OutputError(SimlibError, OSError):

@@ -28,7 +28,9 @@ def margin_and_gradient(batch: FlipBatch, images: Tensor, objective: Objective) 
     with torch.enable_grad():
         closer, farther = batch.distances(images)
         margin = closer - farther
-        ascended = margin if objective == "margin" else closer_share(closer, farther).square()
+        # A share of distances below zero says nothing.
+        plain = objective == "margin" or batch.metric.spec.may_be_negative
+        ascended = margin if plain else closer_share(closer, farther).square()
         gradient = gradient_of(ascended.sum(), images, batch)
     return margin.detach(), gradient
 
@@ -54,7 +56,7 @@ def require_gradient(values: Tensor, batch: FlipBatch) -> None:
     Raises:
         NoGradientError: naming the metric and the attacks that need no gradient.
     """
-    if not values.requires_grad:
+    if not (values.requires_grad and batch.metric.spec.differentiable):
         raise NoGradientError(
             f"{batch.metric.spec.title} gives no gradient, and this attack needs one. "
             "Use a black-box attack: one_pixel, few_pixel or square."

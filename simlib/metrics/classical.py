@@ -5,7 +5,8 @@ from __future__ import annotations
 import piq
 from torch import Tensor
 
-from simlib.metrics.metric import Features, Metric, MetricSpec, register
+from simlib.metrics.metric import Features, Metric, MetricSpec
+from simlib.metrics.registry import register
 
 
 class MeanSquaredError(Metric):

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from simlib.kernels.convolution import speed_up_first_layer
 from simlib.kernels.features import unit_distance
 from simlib.metrics import weights
-from simlib.metrics.metric import Features, Metric, MetricSpec, register
+from simlib.metrics.metric import Features, Metric, MetricSpec
+from simlib.metrics.registry import register
 
 
 class FeatureDistance(Metric):

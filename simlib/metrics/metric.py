@@ -1,19 +1,18 @@
-"""What a metric is: one contract that every metric keeps, and the register that lists them."""
+"""What a metric is: one contract that every metric keeps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from simlib.errors import AbsentWeightsError, InputError, unknown_name
+from simlib.errors import InputError
 from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_images, validate_pair
 
-Family = Literal["pixel", "structural", "learned"]
+Family = Literal["pixel", "structural", "learned", "own"]
 Features = tuple[Tensor, ...]
 """What a metric remembers of a batch of images; the first dimension of each tensor is the batch."""
 
@@ -25,7 +24,7 @@ class MetricSpec:
     Attributes:
         name: how it is asked for, such as ``"lpips-alex"``.
         title: how it is written, such as ``"LPIPS (Alex)"``.
-        family: pixel, structural or learned.
+        family: pixel, structural or learned; own for a function that somebody brought.
         summary: one sentence on what it measures.
         values: the range of its values.
         least_side: the smallest height and width of an image that it accepts, in pixels.
@@ -34,19 +33,28 @@ class MetricSpec:
         licence: the licence of that package and of the weights.
         citation: the key of the paper in the book's bibliography.
         verified: against what the values were checked, or that they were not.
+        symmetric: whether the two images can change places without changing the distance.
+        differentiable: whether a gradient with respect to the images can be had.
+        may_be_negative: whether values below zero occur; then shares of distances mean nothing.
+        extra: the optional part of simlib that brings the library, as in ``pip install 'simlib[EXTRA]'``;
+            empty if the library always comes along.
     """
 
     name: str
     title: str
-    family: Family
-    summary: str
-    values: str
-    least_side: int
-    weights: tuple[str, ...]
-    library: str
-    licence: str
-    citation: str
-    verified: str
+    family: Family = "own"
+    summary: str = ""
+    values: str = "unknown"
+    least_side: int = 1
+    weights: tuple[str, ...] = ()
+    library: str = "simlib"
+    licence: str = "unknown"
+    citation: str = ""
+    verified: str = "not verified"
+    symmetric: bool = True
+    differentiable: bool = True
+    may_be_negative: bool = False
+    extra: str = ""
 
 
 class Metric(nn.Module):
@@ -148,113 +156,3 @@ class Anchor:
 def narrow(features: Features, index: Tensor) -> Features:
     """Keep the samples at these positions of the batch only."""
     return tuple(tensor.index_select(0, index) for tensor in features)
-
-
-_REGISTER: dict[str, tuple[MetricSpec, Callable[[], Metric]]] = {}
-
-
-def register(spec: MetricSpec) -> Callable[[Callable[[], Metric]], Callable[[], Metric]]:
-    """Enter the decorated function, which builds the metric, in the register under ``spec.name``.
-
-    Raises:
-        InputError: if the name is taken.
-    """
-
-    def enter(build: Callable[[], Metric]) -> Callable[[], Metric]:
-        if spec.name in _REGISTER:
-            raise InputError(f"A metric named {spec.name!r} is registered already. Choose another name.")
-        _REGISTER[spec.name] = (spec, build)
-        return build
-
-    return enter
-
-
-def names() -> list[str]:
-    """List the names of all registered metrics, in the order of their registration."""
-    return list(_REGISTER)
-
-
-def specs() -> list[MetricSpec]:
-    """List the specs of all registered metrics, in the order of their registration."""
-    return [spec for spec, _ in _REGISTER.values()]
-
-
-def spec_of(name: str) -> MetricSpec:
-    """Return the spec of a metric.
-
-    Raises:
-        UnknownNameError: naming the nearest known metrics.
-    """
-    if name not in _REGISTER:
-        raise unknown_name("metric", name, _REGISTER)
-    return _REGISTER[name][0]
-
-
-def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Metric:
-    """Build a metric, ready to measure: weights loaded, in evaluation mode, no weight gradients.
-
-    Args:
-        name: one of :func:`names`.
-        device: where its weights go.
-        dtype: the type of its weights, and so of the images it accepts.
-
-    Raises:
-        UnknownNameError: naming the nearest known metrics.
-        WeightsError: if weights are absent and cannot be downloaded, or are not the right ones.
-    """
-    spec = spec_of(name)
-    metric = _REGISTER[name][1]()
-    metric.spec = spec
-    return metric.eval().requires_grad_(False).to(device=device, dtype=dtype)
-
-
-def load_available(
-    choices: Sequence[str], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> tuple[list[Metric], list[str]]:
-    """Build those of several metrics whose weights can be had.
-
-    Returns:
-        The metrics, and the titles of those that were left out for want of weights.
-
-    Raises:
-        UnknownNameError: if a name is not known.
-        WeightsError: if weights are there but are not the right ones.
-    """
-    found: list[Metric] = []
-    absent: list[str] = []
-    for name in choices:
-        try:
-            found.append(load(name, device=device, dtype=dtype))
-        except AbsentWeightsError:
-            absent.append(spec_of(name).title)
-    return found, absent
-
-
-def load_first(
-    *choices: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> tuple[Metric, str]:
-    """Build the first of several metrics whose weights can be had.
-
-    Returns:
-        The metric, and a sentence that says why an earlier choice was passed over (empty if none was).
-
-    Raises:
-        UnknownNameError: if a name is not known.
-        AbsentWeightsError: if no weights can be had for any of them: the error of the first.
-        WeightsError: if weights are there but are not the right ones.
-    """
-    missed: list[tuple[str, AbsentWeightsError]] = []
-    for name in choices:
-        try:
-            metric = load(name, device=device, dtype=dtype)
-        except AbsentWeightsError as error:
-            missed.append((spec_of(name).title, error))
-            continue
-        if not missed:
-            return metric, ""
-        passed = " and ".join(title for title, _ in missed)
-        return (
-            metric,
-            f"The weights of {passed} could not be had on this machine; {metric.spec.title} stands in.",
-        )
-    raise missed[0][1]
