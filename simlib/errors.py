@@ -42,6 +42,10 @@ class AbsentPackageError(AbsentError):
     """An optional package is not installed."""
 
 
+class DownloadError(SimlibError, RuntimeError):
+    """A file could not be downloaded, or what came is not what was asked for."""
+
+
 class OutputError(SimlibError, OSError):
     """A result cannot be written where it was asked to go."""
 

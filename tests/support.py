@@ -9,18 +9,11 @@ from unittest import mock
 
 import pytest
 import torch
-import torchvision
-from torch import Tensor
 
 from simlib import metrics
 from simlib.metrics import Metric, weights
 from simlib.triplets import Triplets
-
-_BACKBONES = {
-    "alexnet": torchvision.models.alexnet,
-    "squeezenet1_1": torchvision.models.squeezenet1_1,
-    "vgg16": torchvision.models.vgg16,
-}
+from tests.random_weights import random_archive, random_backbone
 
 
 def weights_are_here(name: str) -> bool:
@@ -38,17 +31,16 @@ def load_or_skip(name: str, dtype: torch.dtype = torch.float32) -> Metric:
 @cache
 def any_weights(name: str, dtype: torch.dtype = torch.float32) -> Metric:
     """Load a metric with its real weights, or with random ones where they are not on this machine."""
+    spec = metrics.spec_of(name)
+    if spec.extra:
+        pytest.importorskip(spec.library)
     if weights_are_here(name):
         return metrics.load(name, dtype=dtype)
-    with mock.patch.object(weights, "load", random_backbone):
+    with (
+        mock.patch.object(weights, "load", random_backbone),
+        mock.patch.object(weights, "obtain", random_archive),
+    ):
         return metrics.load(name, dtype=dtype)
-
-
-def random_backbone(name: str) -> dict[str, Tensor]:
-    """Return what ``weights.load`` would, with random values."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return dict(_BACKBONES[name]().state_dict())
 
 
 def random_triplets(n: int, side: int = 32, seed: int = 0, dtype: torch.dtype = torch.float32) -> Triplets:

@@ -18,7 +18,7 @@ from simlib import metrics
 from simlib.attacks import ATTACKS, AttackResult, Protocol, RankFlip, Target, survivors
 from simlib.errors import InputError, NoGradientError, OutOfMemoryError, UnknownNameError
 from simlib.metrics import Features, Metric
-from simlib.metrics.classical import MeanSquaredError
+from simlib.metrics.pixel import MeanSquaredError
 from simlib.triplets import Triplets, photos
 from tests.support import any_weights, random_triplets
 

@@ -14,7 +14,7 @@ from simlib import metrics
 from simlib.attacks import Protocol, RankFlip
 from simlib.attacks.blackbox import square, square_side
 from simlib.errors import InputError
-from simlib.metrics.classical import MeanSquaredError
+from simlib.metrics.pixel import MeanSquaredError
 from simlib.triplets import Triplets, photos
 from tests.support import any_weights, random_triplets
 

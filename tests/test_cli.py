@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,17 +28,22 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 def test_metrics_lists_every_metric(capsys: pytest.CaptureFixture[str]) -> None:
     from simlib.metrics import specs
 
-    assert main(["metrics"]) == 0
+    assert main(["metrics", "--no-timing"]) == 0
     shown = capsys.readouterr().out
     assert all(spec.name in shown and spec.title in shown for spec in specs())
 
 
-def test_weights_list_says_where_or_how(capsys: pytest.CaptureFixture[str]) -> None:
-    from simlib.metrics.weights import WEIGHTS
+def test_metrics_for_programs_tell_all_and_what_they_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", "l2", "ssim", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == ["l2", "ssim"]
+    assert all(row["milliseconds"]["both"] > 0 and row["absent"] == "" for row in rows)
+    assert all(row["licence"] and row["citation"] for row in rows)
 
-    assert main(["weights", "list"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == sorted(WEIGHTS)
+
+def test_an_unknown_metric_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", "lpips-alexx"]) == 2
+    assert "lpips-alex" in capsys.readouterr().err
 
 
 def test_unknown_weights_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:

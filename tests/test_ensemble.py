@@ -14,7 +14,7 @@ from simlib.attacks.apgd import apgd
 from simlib.attacks.blackbox import square
 from simlib.attacks.ensemble import standard_attacks, strongest
 from simlib.errors import InputError, NoGradientError
-from simlib.metrics.classical import MeanSquaredError
+from simlib.metrics.pixel import MeanSquaredError
 from simlib.triplets import photos
 from tests.support import any_weights
 from tests.test_apgd import exact, grey_triplets

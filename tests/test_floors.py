@@ -15,6 +15,8 @@ ROOT = Path(simlib.__file__).parent
 FLOORS = {
     "errors": 0,
     "files": 1,
+    "downloads": 1,
+    "archives": 1,
     "kernels": 1,
     "metrics": 2,
     "triplets": 2,

@@ -16,7 +16,7 @@ from simlib import metrics
 from simlib.attacks import PAPER_EPS, AttackResult, Protocol, RankFlip, Target, fgsm, pgd
 from simlib.errors import InputError
 from simlib.metrics import Metric
-from simlib.metrics.classical import MeanSquaredError
+from simlib.metrics.pixel import MeanSquaredError
 from simlib.triplets import Triplets, photos, read_image, write_image
 from tests.oracles import pgd_one_by_one
 from tests.support import any_weights, random_triplets

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simlib.errors import InputError
-from simlib.kernels.images import from_8bit, to_8bit, validate_images, validate_pair
+from simlib.kernels.images import from_8bit, to_8bit, validate_images, validate_pair, within_range
 
 
 def grey(n: int = 2, value: float = 0.5, side: int = 4) -> torch.Tensor:
@@ -113,3 +113,14 @@ def test_levels_must_be_uint8_and_images_must_not() -> None:
         from_8bit(torch.zeros(3))
     with pytest.raises(InputError, match="from_8bit"):
         to_8bit(torch.zeros(3, dtype=torch.uint8))
+
+
+def test_what_leaves_the_range_by_a_hair_is_cut_off_and_keeps_its_slope() -> None:
+    images = torch.tensor([-1e-8, 0.0, 0.3, 1.0, 1 + 1e-7], requires_grad=True)
+    cut = within_range(images)
+    assert cut.tolist() == pytest.approx([0, 0, 0.3, 1, 1], abs=1e-7)
+    assert cut.min() >= 0
+    assert cut.max() <= 1
+    cut.sum().backward()
+    assert images.grad is not None
+    assert images.grad.tolist() == [1] * 5

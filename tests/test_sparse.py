@@ -19,7 +19,7 @@ from simlib.errors import InputError
 from simlib.kernels.evolution import DifferentialEvolution
 from simlib.kernels.noise import Draws
 from simlib.kernels.projection import round_to_8bit
-from simlib.metrics.classical import MeanSquaredError
+from simlib.metrics.pixel import MeanSquaredError
 from simlib.triplets import Triplets, photos, read_image, write_image
 from tests.support import any_weights, random_triplets
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import pickle
-import urllib.error
+from collections.abc import Iterator
 from pathlib import Path
 
+import piq
 import pytest
 import torch
+import torchvision
 from torch import nn
 
-from simlib.errors import AbsentWeightsError, UnknownNameError, WeightsError
+from simlib.downloads import transfer
+from simlib.errors import AbsentWeightsError, DownloadError, UnknownNameError, WeightsError
 from simlib.metrics import weights
 from simlib.metrics.weights import WeightsFile
+from tests.file_server import FileServer, Reply, serving
 
 
 @pytest.fixture
@@ -23,9 +29,33 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
 
     def refuse(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no network")
+        raise DownloadError("no network")
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(weights, "download", refuse)
+    return tmp_path
+
+
+def linear_layer() -> bytes:
+    """Return a file of the weights of ``nn.Linear(2, 1)``."""
+    stream = io.BytesIO()
+    torch.save({"weight": torch.tensor([[2.0, 3.0]]), "bias": torch.tensor([5.0])}, stream)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def host() -> Iterator[FileServer]:
+    with serving(linear_layer()) as served:
+        yield served
+
+
+@pytest.fixture
+def enter(host: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Enter what the server has in the catalogue: as "known" and as "unknown", by its SHA-256."""
+    monkeypatch.setenv("SIMLIB_WEIGHTS", str(tmp_path))
+    monkeypatch.setattr(transfer, "_PAUSES", (0.0,))
+    for name, digest in (("known", hashlib.sha256(host.body).hexdigest()), ("unknown", "")):
+        file = WeightsFile(name, f"The {name} layer", {f"{name}.pth": digest}, host.url, "", "MIT")
+        monkeypatch.setitem(weights.WEIGHTS, name, file)
     return tmp_path
 
 
@@ -67,18 +97,106 @@ def test_fetch_verifies_what_is_already_there(tmp_path: Path) -> None:
         weights.fetch("alexnet", tmp_path)
 
 
-def test_fetch_downloads_verifies_and_renames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "source.pth"
-    torch.save({"a": torch.ones(1)}, source)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()
-    for name, prefix in (("good", digest[:8]), ("bad", "0" * 8)):
-        file = WeightsFile(name, name, {f"{name}.pth": prefix}, source.as_uri(), "", "MIT")
-        monkeypatch.setitem(weights.WEIGHTS, name, file)
-    path = weights.fetch("good", tmp_path / "target", progress=False)
-    assert torch.equal(weights.read(path)["a"], torch.ones(1))
-    with pytest.raises(WeightsError, match="invalid hash"):
-        weights.fetch("bad", tmp_path / "target", progress=False)
-    assert [path.name for path in (tmp_path / "target").iterdir()] == ["good.pth"]
+@pytest.mark.parametrize("name", ["known", "unknown"])
+def test_weights_are_downloaded_once_and_fill_a_network(enter: Path, host: FileServer, name: str) -> None:
+    host.replies = [Reply(stop_at=len(host.body) // 2)]
+    layer = nn.Linear(2, 1)
+    for _ in range(2):
+        weights.fill(layer, weights.load(name), source=name)
+    assert layer(torch.tensor([[7.0, 11.0]])).item() == 2 * 7 + 3 * 11 + 5
+    assert len(host.asked) == 2
+    assert weights.locate(name) == enter / f"{name}.pth"
+
+
+def test_what_was_downloaded_but_is_another_file_gets_no_name(enter: Path, host: FileServer) -> None:
+    host.body = host.body[:-1]
+    with pytest.raises(AbsentWeightsError, match=r"what came is another file.*simlib weights fetch known"):
+        weights.load("known")
+    assert not list(enter.iterdir())
+
+
+def test_fetch_goes_into_the_folder_it_is_given(enter: Path) -> None:
+    path = weights.fetch("known", enter / "carried" / "over")
+    assert path == enter / "carried" / "over" / "known.pth"
+    assert weights.locate("known") is None
+    assert weights.locate("known", path.parent) == path
+
+
+def test_first_download_is_trusted_and_the_same_is_asked_of_every_later_one(
+    enter: Path, host: FileServer
+) -> None:
+    path = weights.fetch("unknown")
+    record = enter / "unknown.pth.sha256"
+    assert record.read_text() == f"{hashlib.sha256(host.body).hexdigest()}  unknown.pth\n"
+    path.write_bytes(host.body[:-1])
+    with pytest.raises(WeightsError, match=rf"SHA-256.*recorded in {record}"):
+        weights.load("unknown")
+    path.unlink()
+    host.body, good = linear_layer()[:-1], host.body
+    with pytest.raises(AbsentWeightsError, match=rf"another file.*recorded in {record}"):
+        weights.load("unknown")
+    host.body = good
+    assert set(weights.load("unknown")) == {"weight", "bias"}
+
+
+def test_file_of_unknown_checksum_that_was_put_there_by_hand_is_used(nowhere: Path, host: FileServer) -> None:
+    path = nowhere / "weights" / "dists_weights.pt"
+    path.parent.mkdir()
+    path.write_bytes(host.body)
+    assert set(weights.load("dists")) == {"weight", "bias"}
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_file_is_hashed_once_in_a_process_unless_it_changes(
+    enter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+    usual = weights.sha256_of
+    monkeypatch.setattr(weights, "sha256_of", lambda path: hashed.append(path) or usual(path))
+    path = weights.fetch("known")
+    for _ in range(3):
+        weights.load("known")
+    assert hashed == [path]
+    body = bytearray(path.read_bytes())
+    body[-1] ^= 1
+    path.write_bytes(body)
+    os.utime(path, ns=(0, 1))
+    with pytest.raises(WeightsError, match="SHA-256"):
+        weights.load("known")
+
+
+def test_catalogue_names_the_files_that_piq_loads() -> None:
+    assert weights.WEIGHTS["dists"].url == piq.DISTS._weights_url
+    assert weights.WEIGHTS["pieapp"].url == piq.PieAPP._weights_url
+
+
+def test_catalogue_agrees_with_torchvision() -> None:
+    builders = {
+        "alexnet": torchvision.models.AlexNet_Weights,
+        "squeezenet1_1": torchvision.models.SqueezeNet1_1_Weights,
+        "vgg16": torchvision.models.VGG16_Weights,
+    }
+    for name, builder in builders.items():
+        file, published = weights.WEIGHTS[name], builder.IMAGENET1K_V1
+        file_name, digest = next(iter(file.digests.items()))
+        assert file.url == published.url and file.url.endswith(file_name)
+        assert file_name.removesuffix(".pth").rsplit("-", 1)[-1] == digest[:8]
+        assert file.size is not None
+        assert file.size / 2**20 == pytest.approx(published.meta["_file_size"], abs=1e-3)
+
+
+def test_every_entry_of_the_catalogue_can_be_had_and_checked() -> None:
+    for name, file in weights.WEIGHTS.items():
+        assert file.name == name and file.licence
+        assert bool(file.url) != bool(file.package)
+        assert all(len(digest) in (0, 64) for digest in file.digests.values())
+        if file.url:
+            assert file.url.startswith("https://") and file.url.endswith(f"/{next(iter(file.digests))}")
+
+
+def test_weights_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="cannot be read"):
+        weights.read(tmp_path)
 
 
 def test_a_pickle_is_never_executed(tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_count, run_in_batches
+from simlib.attacks.driver import Found, run_in_batches
 from simlib.attacks.norms import Norm, project, require_eps, require_norm, round_into, steepest
 from simlib.attacks.objective import margin_and_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
+from simlib.kernels.checks import require_count
 from simlib.kernels.images import LEVELS
 from simlib.kernels.noise import random_signs
 from simlib.kernels.projection import per_sample

@@ -7,11 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_budget, require_count, require_positive, run_in_batches
+from simlib.attacks.driver import Found, require_budget, require_positive, run_in_batches
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
 from simlib.errors import InputError
+from simlib.kernels.checks import require_count
 from simlib.kernels.images import LEVELS
 from simlib.kernels.noise import Draws
 from simlib.kernels.projection import project_linf, round_within

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.errors import InputError, OutOfMemoryError, unknown_name
+from simlib.kernels.checks import require_count
 from simlib.kernels.device import MemoryRanOut, exact_convolutions, unless_memory_runs_out
 from simlib.kernels.projection import round_to_8bit
 
@@ -131,18 +132,13 @@ def _in_fitting_batches(
             warned = True
 
 
-@torch.no_grad()
-def _flips(batch: FlipBatch, images: Tensor) -> Tensor:
-    return batch.margin(images) > 0
-
-
 def _attack_unflipped(batch: FlipBatch, attack_batch: Callable[[FlipBatch], Found]) -> Found:
     """Attack those samples of a batch that rounding to 8 bits does not flip already."""
     rounded = round_to_8bit(batch.original)
     looked = (rounded != batch.original).flatten(1).any(dim=1)
     if not bool(looked.any()):
         return attack_batch(batch)
-    flipped = looked & _flips(batch, rounded)
+    flipped = looked & batch.flips(rounded)
     rest = (~flipped).nonzero().squeeze(1)
     if len(rest) == 0:
         zero = torch.zeros(len(batch), dtype=torch.long, device=rounded.device)
@@ -217,13 +213,3 @@ def require_budget(name: str, value: float) -> None:
             f"{name} is {value!r}. Changes are stated in the units of [0, 1]: "
             "four levels of 8 bits are 4 / 255."
         )
-
-
-def require_count(name: str, value: int) -> None:
-    """Refuse a parameter that is not a whole number above zero.
-
-    Raises:
-        InputError: naming the parameter and its value.
-    """
-    if not isinstance(value, numbers.Integral) or value < 1:
-        raise InputError(f"{name} is {value!r}. It must be a whole number, at least 1.")

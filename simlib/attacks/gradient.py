@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_budget, require_count, require_positive, run_in_batches
+from simlib.attacks.driver import Found, require_budget, require_positive, run_in_batches
 from simlib.attacks.objective import Objective, margin_and_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
 from simlib.errors import InputError
+from simlib.kernels.checks import require_count
 from simlib.kernels.images import LEVELS
 from simlib.kernels.noise import random_signs
 from simlib.kernels.projection import project_linf, round_within

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from simlib.attacks.apgd import climb, unstuck
-from simlib.attacks.driver import Found, require_count, run_in_batches
+from simlib.attacks.driver import Found, run_in_batches
 from simlib.attacks.norms import (
     Norm,
     largest_size,
@@ -24,6 +24,7 @@ from simlib.attacks.norms import (
 from simlib.attacks.objective import margin_and_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
+from simlib.kernels.checks import require_count
 from simlib.kernels.images import LEVELS
 from simlib.kernels.projection import per_sample
 
@@ -262,7 +263,7 @@ def _flip_radius_batch(
     found = _fmn_batch(batch, norm, largest, steps, protocol, seed)
     forwards, backwards = found.forwards.clone(), found.backwards.clone()
     images = found.images.clone()
-    flipped = _flips(batch, images)
+    flipped = batch.flips(images)
     high = torch.where(flipped, size(images - batch.original, norm), largest)
     low, cut, fewer = torch.zeros_like(high), high * _FIRST_CUT, (steps + 1) // 2
     for _ in range(bisections):
@@ -280,14 +281,9 @@ def _flip_radius_batch(
         backwards[open_] += tried.backwards
     # A change this small flips by a hair, and the last digit of a margin may depend on the batch it was
     # measured in. What does not flip in this one gives way to what FMN found in it.
-    confirmed = per_sample(_flips(batch, images), images)
+    confirmed = per_sample(batch.flips(images), images)
     images = torch.where(confirmed, images, found.images)
     return Found(images, None, steps=backwards, forwards=forwards + 2, backwards=backwards)
-
-
-@torch.no_grad()
-def _flips(batch: FlipBatch, images: Tensor) -> Tensor:
-    return batch.margin(images) > 0
 
 
 def _precision(radius: Tensor, norm: Norm, protocol: Protocol) -> Tensor:

@@ -140,6 +140,11 @@ class FlipBatch:
         closer, farther = self.distances(images)
         return closer - farther
 
+    @torch.no_grad()
+    def flips(self, images: Tensor) -> Tensor:
+        """Say which ranks are flipped, (N,) of booleans, without keeping anything for a gradient."""
+        return self.margin(images) > 0
+
     def narrow(self, index: Tensor) -> FlipBatch:
         """Keep the samples at these positions (an integer tensor) only."""
         return FlipBatch(

@@ -8,11 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_count, run_in_batches
+from simlib.attacks.driver import Found, run_in_batches
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.errors import InputError
-from simlib.kernels.evolution import DifferentialEvolution, evaluate_in_chunks, require_population
+from simlib.kernels.checks import require_count
+from simlib.kernels.evolution import LEAST_POPULATION, DifferentialEvolution, evaluate_in_chunks
 from simlib.kernels.noise import Draws
 from simlib.kernels.projection import round_to_8bit
 
@@ -113,7 +114,7 @@ def few_pixel(
         InputError: if a parameter lies outside its meaning.
     """
     require_count("pixels", pixels)
-    require_population(population)
+    require_count("population", population, LEAST_POPULATION)
     require_count("generations", generations)
     height, width = problem.triplets.ref.shape[-2:]
     if pixels > height * width:

@@ -9,14 +9,16 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_budget, require_count, require_positive, run_in_batches
+from simlib.attacks.driver import Found, require_budget, require_positive, run_in_batches
 from simlib.attacks.gradient import PAPER_EPS, PAPER_STEP, pgd_from
 from simlib.attacks.objective import closer_share, gradient_of, require_gradient
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.survivors import Survivors
 from simlib.errors import InputError, unknown_name
+from simlib.kernels.checks import require_count
 from simlib.kernels.flow import Smoothness, smoothness, warp
+from simlib.kernels.images import within_range
 from simlib.kernels.lbfgs import BatchedLBFGS
 from simlib.kernels.noise import random_signs
 from simlib.kernels.projection import per_sample, round_to_8bit, truncate_to_8bit
@@ -247,10 +249,10 @@ def _flips_in_8bit(batch: FlipBatch, flow: Tensor, asked: Tensor) -> Tensor:
     flips = torch.zeros(len(batch), dtype=torch.bool, device=flow.device)
     if len(asked):
         some = batch.narrow(asked)
-        flips[asked] = some.margin(round_to_8bit(_moved(some, flow[asked]))) > 0
+        flips[asked] = some.flips(round_to_8bit(_moved(some, flow[asked])))
     return flips
 
 
 def _moved(batch: FlipBatch, flow: Tensor) -> Tensor:
     """Warp the original images; rounding may leave the box by a hair, which some metrics refuse."""
-    return warp(batch.original, flow).clamp(0, 1)
+    return within_range(warp(batch.original, flow))

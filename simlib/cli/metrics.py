@@ -3,19 +3,60 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
+from typing import Any
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the parser."""
-    metrics = commands.add_parser("metrics", help="list the metrics")
+    metrics = commands.add_parser("metrics", help="list the metrics, and what they cost on this machine")
+    metrics.add_argument("names", nargs="*", metavar="NAME", help="which (default: all registered ones)")
+    metrics.add_argument("--json", action="store_true", help="all that is known, for programs")
+    metrics.add_argument("--no-timing", action="store_true", help="do not measure what they cost here")
+    metrics.add_argument("--device", default="auto", help="where to measure: auto (default), cpu or cuda")
     metrics.set_defaults(run=_metrics)
 
 
 def _metrics(options: argparse.Namespace) -> None:
-    from simlib.metrics import specs
+    from tqdm.auto import tqdm
 
-    print(f"{'name':<16} {'title':<24} {'family':<12} {'least side':>10}  {'weights':<36} licence")
-    for spec in specs():
-        weights = ", ".join(spec.weights) or "none"
-        head = f"{spec.name:<16} {spec.title:<24} {spec.family:<12} {spec.least_side:>10}"
-        print(f"{head}  {weights:<36} {spec.licence}")
+    from simlib import metrics
+    from simlib.kernels.device import pick_device
+
+    names = options.names or metrics.names()
+    device = None if options.no_timing else pick_device(options.device)
+    specs = [metrics.spec_of(name) for name in names]
+    rows = [_describe(spec, device) for spec in tqdm(specs, "measuring", disable=None, leave=False)]
+    if options.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print(rows)
+        print(f"With any of these names: {', '.join(f'{prefix}:NAME' for prefix in metrics.prefixes())}")
+
+
+def _describe(spec: Any, device: Any) -> dict[str, Any]:
+    from simlib import metrics
+    from simlib.metrics.cost import measure_cost
+
+    absent = metrics.why_absent(spec.name)
+    cost = None
+    if device is not None and not absent:
+        cost = dataclasses.asdict(measure_cost(metrics.load(spec.name, device=device), device))
+    return {**dataclasses.asdict(spec), "absent": absent, "milliseconds": cost}
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    from simlib.report.tables import Table
+
+    header = ("name", "title", "family", "side", "gradient", "forward", "both", "licence", "here")
+    print(Table(header, tuple(map(_cells, rows))))
+    print("side: least height and width in pixels")
+    print("forward, both: milliseconds on this machine for a pair of images, without and with its gradient")
+
+
+def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
+    cost = row["milliseconds"] or {"forward": None, "both": None}
+    gradient = "yes" if row["differentiable"] else "no"
+    plain = (row["name"], row["title"], row["family"], row["least_side"], gradient)
+    return (*plain, cost["forward"], cost["both"], row["licence"], row["absent"] or "yes")

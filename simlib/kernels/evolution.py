@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from simlib.errors import InputError
+from simlib.kernels.checks import require_count
 from simlib.kernels.device import MemoryRanOut, unless_memory_runs_out
 from simlib.kernels.noise import Draws
 
@@ -44,7 +43,7 @@ class DifferentialEvolution:
     """
 
     def __init__(self, lower: Tensor, upper: Tensor, draws: Draws, *, population: int) -> None:
-        require_population(population)
+        require_count("population", population, LEAST_POPULATION)
         self._lower, self._upper = lower, upper
         self._draws = draws
         self._size = population
@@ -153,18 +152,6 @@ def evaluate_in_chunks(
         else:
             raise torch.OutOfMemoryError(found.reason)
     return torch.cat(values).view(candidates.shape[:2]), chunk
-
-
-def require_population(population: int) -> None:
-    """Refuse a population too small for a member to have two partners.
-
-    Raises:
-        InputError: naming the population and the least one.
-    """
-    if not isinstance(population, numbers.Integral) or population < LEAST_POPULATION:
-        raise InputError(
-            f"population is {population!r}. It must be a whole number, at least {LEAST_POPULATION}."
-        )
 
 
 def _take(values: Tensor, index: Tensor) -> Tensor:

@@ -79,6 +79,14 @@ def validate_alike(first: torch.Tensor, first_name: str, second: torch.Tensor, s
             )
 
 
+def within_range(images: torch.Tensor) -> torch.Tensor:
+    """Cut off the float noise by which images leave [0, 1], and let the gradient pass unchanged.
+
+    ``clamp`` stops it, since torch 2.15 also at exactly 0 and 1: black and white would have no slope.
+    """
+    return images + (images.clamp(0, 1) - images).detach()
+
+
 def to_8bit(images: torch.Tensor) -> torch.Tensor:
     """Round to the nearest 8-bit level, as saving to a PNG file does.
 

@@ -17,11 +17,14 @@ from simlib.metrics import weights
 from simlib.metrics.metric import Features, Metric, MetricSpec
 from simlib.metrics.registry import register
 
+_LICENCE = "BSD-2-Clause; backbone BSD-3-Clause (torchvision)"
+_RANDOM_ONLY = "the package lpips with random weights; not verified against published values"
+
 
 class FeatureDistance(Metric):
     """Squared distance between unit-length features, weighted by channel, averaged over positions.
 
-    This is LPIPS (Zhang et al. 2018, equation 1).
+    This is LPIPS (Zhang et al. 2018, equation 1); with weights of one, the baseline it is compared to.
 
     Args:
         network: a ``LPIPS`` module of the package ``lpips`` or ``stlpips_pytorch``, weights loaded.
@@ -49,13 +52,12 @@ class FeatureDistance(Metric):
         return torch.stack(distances).sum(dim=0)
 
 
-def _lpips(net: str, backbone: str) -> Metric:
-    """Build LPIPS v0.1: heads from the package ``lpips``, backbone from the named weights."""
+def _network(net: str, backbone: str) -> Any:
+    """Build the network of the package ``lpips``, backbone from the named weights, heads still random."""
     lpips = importlib.import_module("lpips")
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The parameter 'pretrained'|Arguments other than a weight")
         network = lpips.LPIPS(net=net, pnet_rand=True, pretrained=False, verbose=False)
-    heads = weights.read(Path(str(files("lpips"))) / "weights" / "v0.1" / f"{net}.pth")
     features = weights.load(backbone)
     # The package cuts the backbone into slices, and keeps each layer's number in its name.
     layers = {
@@ -64,7 +66,22 @@ def _lpips(net: str, backbone: str) -> Metric:
         if "features." + name.split(".", 1)[1] in features
     }
     weights.fill(network.net, layers, source=backbone)
+    return network
+
+
+def _lpips(net: str, backbone: str) -> Metric:
+    """Build LPIPS v0.1: heads from the package ``lpips``."""
+    network = _network(net, backbone)
+    heads = weights.read(Path(str(files("lpips"))) / "weights" / "v0.1" / f"{net}.pth")
     weights.fill(network.lins, {key[3:]: value for key, value in heads.items()}, source=f"lpips v0.1 {net}")
+    return FeatureDistance(network)
+
+
+def _plain(net: str, backbone: str) -> Metric:
+    """Build the baseline of LPIPS: every channel counts the same."""
+    network = _network(net, backbone)
+    for head in network.lins:
+        nn.init.ones_(head.model[-1].weight)
     return FeatureDistance(network)
 
 
@@ -89,7 +106,25 @@ def _lpips_spec(net: str, title: str, least_side: int, backbone: str, verified: 
         least_side=least_side,
         weights=(backbone,),
         library="lpips",
-        licence="BSD-2-Clause; backbone BSD-3-Clause (torchvision)",
+        licence=_LICENCE,
+        citation="zhang2018unreasonable",
+        verified=verified,
+    )
+
+
+def _plain_spec(
+    net: str, title: str, least_side: int, backbone: str, layers: int, verified: str
+) -> MetricSpec:
+    return MetricSpec(
+        name=f"features-{net}",
+        title=f"Features ({title})",
+        family="learned",
+        summary=f"Distance between {title} features, all channels alike: LPIPS before people taught it.",
+        values=f"0 to {2 * layers}",
+        least_side=least_side,
+        weights=(backbone,),
+        library="lpips",
+        licence=_LICENCE,
         citation="zhang2018unreasonable",
         verified=verified,
     )
@@ -127,14 +162,28 @@ def lpips_squeeze() -> Metric:
     return _lpips("squeeze", "squeezenet1_1")
 
 
-@register(
-    _lpips_spec(
-        "vgg", "VGG", 16, "vgg16", "the package lpips with random weights; not with the published ones"
-    )
-)
+@register(_lpips_spec("vgg", "VGG", 16, "vgg16", _RANDOM_ONLY))
 def lpips_vgg() -> Metric:
     """Build LPIPS on VGG-16."""
     return _lpips("vgg", "vgg16")
+
+
+@register(_plain_spec("alex", "Alex", 31, "alexnet", 5, "the package lpips"))
+def features_alex() -> Metric:
+    """Build the distance between plain AlexNet features."""
+    return _plain("alex", "alexnet")
+
+
+@register(_plain_spec("squeeze", "Squeeze", 17, "squeezenet1_1", 7, "the package lpips"))
+def features_squeeze() -> Metric:
+    """Build the distance between plain SqueezeNet 1.1 features."""
+    return _plain("squeeze", "squeezenet1_1")
+
+
+@register(_plain_spec("vgg", "VGG", 16, "vgg16", 5, _RANDOM_ONLY))
+def features_vgg() -> Metric:
+    """Build the distance between plain VGG-16 features."""
+    return _plain("vgg", "vgg16")
 
 
 @register(_shift_tolerant_spec("alex", "Alex", 21))

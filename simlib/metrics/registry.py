@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 import torch
 
 from simlib.errors import AbsentError, AbsentPackageError, InputError, unknown_name
 from simlib.metrics import weights
-from simlib.metrics.metric import Metric, MetricSpec
+from simlib.metrics.metric import Family, Metric, MetricSpec
 
 Build = Callable[[], Metric]
 Entry = tuple[MetricSpec, Build]
@@ -55,8 +56,8 @@ def register_prefix(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[
 
 
 def names() -> list[str]:
-    """List the names of all registered metrics, in the order of their registration."""
-    return list(_REGISTER)
+    """List the names of all registered metrics: family by family, in the order of their registration."""
+    return sorted(_REGISTER, key=lambda name: get_args(Family).index(_REGISTER[name][0].family))
 
 
 def prefixes() -> list[str]:
@@ -65,8 +66,8 @@ def prefixes() -> list[str]:
 
 
 def specs() -> list[MetricSpec]:
-    """List the specs of all registered metrics, in the order of their registration."""
-    return [spec for spec, _ in _REGISTER.values()]
+    """List the specs of all registered metrics, in the order of :func:`names`."""
+    return [_REGISTER[name][0] for name in names()]
 
 
 def spec_of(name: str) -> MetricSpec:
@@ -108,9 +109,10 @@ def why_absent(name: str) -> str:
     """
     try:
         spec = spec_of(name)
-        _require_library(spec)
     except AbsentPackageError as error:
         return str(error)
+    if _lacks_library(spec):
+        return f"package absent: pip install 'simlib[{spec.extra}]'"
     missing = [each for each in spec.weights if weights.locate(each) is None]
     return f"weights absent: simlib weights fetch {' '.join(missing)}" if missing else ""
 
@@ -176,8 +178,12 @@ def _entry(name: str) -> Entry:
     return _REGISTER[name]
 
 
+def _lacks_library(spec: MetricSpec) -> bool:
+    return bool(spec.extra) and importlib.util.find_spec(spec.library) is None
+
+
 def _require_library(spec: MetricSpec) -> None:
-    if spec.extra and importlib.util.find_spec(spec.library) is None:
+    if _lacks_library(spec):
         raise AbsentPackageError(
             f"{spec.title} needs the package {spec.library}, which is not installed: "
             f"pip install 'simlib[{spec.extra}]'. Its licence is {spec.licence}."

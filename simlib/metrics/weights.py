@@ -1,97 +1,29 @@
 """Where pretrained weights come from, and the check that they are the ones that were asked for.
 
 Looked for in the folder that the environment variable ``SIMLIB_WEIGHTS`` names, then in torch hub's
-cache, then downloaded into the first of the two that is set.
+cache, then downloaded into the first of the two that is set. Where no checksum is published, the SHA-256
+that the file had when it was first downloaded is recorded beside it, and holds from then on.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
+import functools
 import os
 import pickle
-import socket
-import urllib.error
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
-from simlib.errors import AbsentWeightsError, WeightsError, unknown_name
+from simlib.downloads import download, sha256_of
+from simlib.errors import AbsentWeightsError, DownloadError, OutputError, WeightsError, unknown_name
+from simlib.files import written_whole
+from simlib.metrics.catalogue import WEIGHTS, WeightsFile
 
 FOLDER_VARIABLE = "SIMLIB_WEIGHTS"
-_SILENCE_SECONDS = 20.0
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """Pretrained weights of one network.
-
-    Attributes:
-        name: how they are asked for.
-        title: what they are.
-        digests: accepted file names, each with its SHA-256 or the head of it that the publisher gives.
-        url: where the first of the files can be downloaded; empty if it comes with a package.
-        package: the package that carries the file, and the folder inside it; empty if none does.
-        licence: under what terms.
-    """
-
-    name: str
-    title: str
-    digests: Mapping[str, str]
-    url: str
-    package: str
-    licence: str
-
-
-def _backbone(name: str, title: str, url: str, features_digest: str = "") -> WeightsFile:
-    """Describe a torchvision backbone; its file name ends in the head of its SHA-256."""
-    published = url.rsplit("/", 1)[-1]
-    digests = {published: published.removesuffix(".pth").rsplit("-", 1)[-1]}
-    if features_digest:
-        digests[f"{name}_features.pth"] = features_digest
-    return WeightsFile(name, title, digests, url, "", "BSD-3-Clause (torchvision)")
-
-
-def _packaged(name: str, title: str, file: str, digest: str) -> WeightsFile:
-    return WeightsFile(name, title, {file: digest}, "", "stlpips_pytorch/weights/vST0.0", "BSD-2-Clause")
-
-
-WEIGHTS: dict[str, WeightsFile] = {
-    file.name: file
-    for file in (
-        _backbone(
-            "alexnet",
-            "AlexNet, ImageNet",
-            torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url,
-            "1454cf628f565bb39c929b4ab19c33d8c662292055b946c48daaeb6ccaf8811d",
-        ),
-        _backbone(
-            "squeezenet1_1",
-            "SqueezeNet 1.1, ImageNet",
-            torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1.url,
-            "65848f4c678bba05bcc2fc7c35df775d303ffcbc3e24e770a727cb4296e10e84",
-        ),
-        _backbone("vgg16", "VGG-16, ImageNet", torchvision.models.VGG16_Weights.IMAGENET1K_V1.url),
-        _packaged(
-            "st-lpips-alex",
-            "ST-LPIPS, AlexNet",
-            "alex_shift_tolerant.pth",
-            "b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
-        ),
-        _packaged(
-            "st-lpips-vgg",
-            "ST-LPIPS, VGG-16",
-            "vgg_shift_tolerant.pth",
-            "44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
-        ),
-    )
-}
 
 
 def weights_file(name: str) -> WeightsFile:
@@ -115,14 +47,19 @@ def folders(file: WeightsFile) -> list[Path]:
     return [Path(named).expanduser(), cache] if named else [cache]
 
 
-def locate(name: str) -> Path | None:
+def locate(name: str, folder: Path | None = None) -> Path | None:
     """Find the named weights on this machine, without a download and without a check.
+
+    Args:
+        name: one of ``WEIGHTS``.
+        folder: look here only; what comes with a package is always looked for there.
 
     Raises:
         UnknownNameError: if no weights have this name.
     """
     file = weights_file(name)
-    candidates = (folder / file_name for folder in folders(file) for file_name in file.digests)
+    among = [folder] if folder and not file.package else folders(file)
+    candidates = (each / file_name for each in among for file_name in file.digests)
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -140,7 +77,7 @@ def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
     Raises:
         UnknownNameError: if no weights have this name.
         AbsentWeightsError: if they cannot be downloaded, or their package does not hold them.
-        WeightsError: if they are not the published ones.
+        WeightsError: if those that are there are not the right ones.
     """
     file = weights_file(name)
     if file.package:
@@ -151,43 +88,70 @@ def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
     target = (folder or folders(file)[0]) / next(iter(file.digests))
     if target.is_file():
         return verified(file, target)
+    expected = expected_digest(file, target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with _no_longer_than(_SILENCE_SECONDS):
-            torch.hub.download_url_to_file(
-                file.url, str(target), hash_prefix=file.digests[target.name], progress=progress
-            )
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
-        raise AbsentWeightsError(_absent(file, f"The download failed: {error}.")) from error
+        download(file.url, target, title=file.title, sha256=expected, size=file.size, progress=progress)
+        if not expected:
+            with written_whole(_record(target)) as temporary:
+                temporary.write_text(f"{sha256_of(target)}  {target.name}\n")
+    except (DownloadError, OutputError) as error:
+        record = _record(target)
+        hint = f" The SHA-256 of the first download is recorded in {record}." if record.is_file() else ""
+        looked = [folder] if folder else folders(file)
+        raise AbsentWeightsError(_absent(file, looked, f"{error}{hint}")) from error
     return target
 
 
-@contextlib.contextmanager
-def _no_longer_than(seconds: float) -> Iterator[None]:
-    """Give up on hosts that stay silent; torch hub would wait for them for minutes, and takes no limit."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def expected_digest(file: WeightsFile, path: Path) -> str:
+    """Return the published SHA-256 (or its head), else the one seen at the first download, else nothing."""
+    record = _record(path)
+    if file.digests[path.name] or not record.is_file():
+        return file.digests[path.name]
+    return record.read_text(encoding="ascii", errors="replace")[:64].strip()
+
+
+def _record(path: Path) -> Path:
+    """Return where the SHA-256 seen at the first download is kept, in the format of ``sha256sum``."""
+    return path.with_name(f"{path.name}.sha256")
 
 
 def verified(file: WeightsFile, path: Path) -> Path:
-    """Return the path if the file's SHA-256 is the published one.
+    """Return the path if the file's SHA-256 is the published one, or the one seen at the first download.
+
+    A file of which neither is known is let through; its keys and shapes are checked when it is used.
 
     Raises:
         WeightsError: if the file is another one, or was cut short.
     """
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    expected = file.digests[path.name]
+    expected = expected_digest(file, path)
+    try:
+        digest = _digest(path, path.stat().st_mtime_ns, path.stat().st_size) if expected else ""
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error}. {_remedy(file)}") from error
     if not digest.startswith(expected):
+        source = "published" if file.digests[path.name] else f"recorded in {_record(path)}"
         raise WeightsError(
-            f"{path} is not the file it should be ({file.title}): its SHA-256 is {digest}, expected is "
+            f"{path} is not the file it should be ({file.title}): its SHA-256 is {digest}, {source} is "
             f"{expected}. It may have been cut short. {_remedy(file)}"
         )
     return path
+
+
+@functools.cache
+def _digest(path: Path, modified: int, size: int) -> str:
+    """Hash a file of this time stamp and size, once in a process: the large ones take seconds."""
+    return sha256_of(path)
+
+
+def obtain(name: str) -> Path:
+    """Find or download the named weights, and verify them.
+
+    Raises:
+        UnknownNameError: if no weights have this name.
+        WeightsError: if they are absent and cannot be downloaded, or are not the right ones.
+    """
+    path = locate(name)
+    return verified(weights_file(name), path) if path else fetch(name)
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -198,7 +162,7 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         raise WeightsError(
             f"{path} cannot be read as a file of tensors: {error}. Delete it; it is fetched anew."
         ) from error
@@ -208,14 +172,13 @@ def read(path: Path) -> dict[str, Tensor]:
 
 
 def load(name: str) -> dict[str, Tensor]:
-    """Find or download the named weights, verify and read them.
+    """Find or download the named weights, verify and read them; nothing in them is ever executed.
 
     Raises:
         UnknownNameError: if no weights have this name.
         WeightsError: if they are absent and cannot be downloaded, or are not the right ones.
     """
-    path = locate(name)
-    return read(verified(weights_file(name), path) if path else fetch(name))
+    return read(obtain(name))
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
@@ -247,10 +210,9 @@ def _remedy(file: WeightsFile) -> str:
     return f"Delete it and run `simlib weights fetch {file.name}`."
 
 
-def _absent(file: WeightsFile, reason: str) -> str:
-    looked = ", ".join(str(folder) for folder in folders(file))
+def _absent(file: WeightsFile, looked: list[Path], reason: str) -> str:
     return (
-        f"{file.title}: none of {', '.join(file.digests)} is in {looked}. {reason} On a machine with network "
-        f"run `simlib weights fetch {file.name} --dir FOLDER`, copy the folder here and set "
+        f"None of {', '.join(file.digests)} is in {', '.join(map(str, looked))}. {reason} On a machine with "
+        f"network run `simlib weights fetch {file.name} --dir FOLDER`, copy the folder here and set "
         f"{FOLDER_VARIABLE} to it."
     )

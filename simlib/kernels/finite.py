@@ -1,0 +1,75 @@
+"""Gradients that stay finite where the code of a library would give infinity or NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+_GUARDED = frozenset(
+    {
+        torch.sqrt,
+        Tensor.sqrt,
+        torch.pow,
+        Tensor.pow,
+        Tensor.__pow__,
+        torch.div,
+        Tensor.div,
+        Tensor.__truediv__,
+        Tensor.__rtruediv__,
+        torch.log,
+        Tensor.log,
+        torch.atan2,
+        Tensor.atan2,
+        torch.linalg.eigh,
+        torch.inverse,
+    }
+)
+"""Functions whose slope is infinite, or is not defined, somewhere in their domain."""
+
+
+class _FiniteGradients(TorchFunctionMode):
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func in _GUARDED:
+            args = tuple(_guard(argument) for argument in args)
+        return (_inverse if func is torch.inverse else func)(*args, **(kwargs or {}))
+
+
+def finite_gradients() -> TorchFunctionMode:
+    """Keep gradients finite through roots, powers, quotients, logarithms, angles and eigenvectors.
+
+    A context manager, for code that cannot be changed. Inside it, values are those of torch, and so are
+    gradients where they are finite. Where torch gives infinity or NaN, such as for the root at zero, the
+    gradient is zero; zero is a subgradient of the magnitude that such a root nearly always measures.
+
+    One value differs: ``torch.inverse`` of a singular matrix is zero instead of an error, so that a
+    sample does not stop the batch that it is in.
+    """
+    return _FiniteGradients()
+
+
+def _guard(argument: Any) -> Any:
+    """Return another view of a tensor, through which no infinite gradient passes back."""
+    if not isinstance(argument, Tensor) or not argument.requires_grad:
+        return argument
+    view = argument.view_as(argument)
+    view.register_hook(_without_infinities)
+    return view
+
+
+def _without_infinities(gradient: Tensor) -> Tensor:
+    return gradient.where(gradient.isfinite(), 0)
+
+
+def _inverse(matrices: Tensor) -> Tensor:
+    inverse, singular = torch.linalg.inv_ex(matrices)
+    return inverse.where(singular[..., None, None] == 0, 0)

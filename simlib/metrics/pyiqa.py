@@ -1,0 +1,138 @@
+"""The full-reference metrics of the package pyiqa, under the names ``pyiqa:NAME``, where it is installed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import importlib.util
+import os
+import pickle
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from simlib.errors import AbsentPackageError, AbsentWeightsError, InputError, WeightsError, unknown_name
+from simlib.kernels.precision import keep_precision
+from simlib.metrics.metric import Metric, MetricSpec
+from simlib.metrics.own import from_callable
+from simlib.metrics.registry import Entry, register_prefix
+
+_LICENCE = "PolyForm Noncommercial 1.0.0, parts NTU S-Lab 1.0; weights by their authors' terms"
+
+_LEAST_SIDE = 64
+"""pyiqa tells no least side; no metric of it was tried on fewer pixels."""
+_LEAST_SIDES = {"dmm": 128, "ms_ssim": 161}
+"""Where 64 pixels are too few."""
+
+_DISTANCES = ("dmm",)
+"""Called similarities by pyiqa 0.1.16, but they are 0 for identical images and positive for others."""
+
+
+class _ReferenceFirst(nn.Module):
+    """Calls a metric of pyiqa, which takes the reference second."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, ref: Tensor, x: Tensor) -> Tensor:
+        with keep_precision(x.dtype):
+            return self.model(x, ref)
+
+
+@register_prefix("pyiqa")
+def find(name: str) -> Entry:
+    """Describe the metric that pyiqa calls by this name, and how it is built.
+
+    Where pyiqa is not installed nothing is known of its names, and the register refuses to load them.
+
+    Raises:
+        UnknownNameError: naming the nearest metrics of pyiqa.
+        InputError: if the metric judges an image without a reference.
+        AbsentPackageError: if a package that pyiqa imports is not installed.
+    """
+    config = _config(name) if importlib.util.find_spec("pyiqa") else {}
+    low, _, high = config.get("score_range", "unknown").rpartition(", ")
+    similarity = bool(config) and not config.get("lower_better", False) and name not in _DISTANCES
+    best = 1.0 if similarity and high.lstrip("~") == "1" else None
+    sign = "" if not similarity else "1 - s, s " if best else "-s, s "
+    spec = MetricSpec(
+        name=f"pyiqa:{name}",
+        title=f"{name} (pyiqa)",
+        summary=f"{name} as the package pyiqa computes it; it fetches and reads its weights itself.",
+        values=f"{sign}about {low} to {high}" if low else "unknown",
+        least_side=_LEAST_SIDES.get(name, _LEAST_SIDE),
+        library="pyiqa",
+        licence=_LICENCE,
+        citation="chen2022pyiqa",
+        may_be_negative=similarity and (best is None or "~" in high),
+        extra="pyiqa",
+    )
+    return spec, functools.partial(_build, name, spec, similarity, best)
+
+
+def _config(name: str) -> dict[str, Any]:
+    configs = _import("pyiqa.default_model_configs").DEFAULT_CONFIGS
+    compared = [f"pyiqa:{each}" for each, config in configs.items() if config.get("metric_mode") == "FR"]
+    if name not in configs:
+        raise unknown_name("metric", f"pyiqa:{name}", compared)
+    if f"pyiqa:{name}" not in compared:
+        raise InputError(
+            f"pyiqa:{name} judges one image without a reference, and metrics here compare two. "
+            f"Choose one of {', '.join(compared)}."
+        )
+    return configs[name]
+
+
+def _build(name: str, spec: MetricSpec, similarity: bool, best: float | None) -> Metric:
+    warnings.warn(f"{spec.title} comes with the licence {_LICENCE}.", stacklevel=2)
+    package = _import("pyiqa")
+    try:
+        with torch.random.fork_rng(devices=[]), _tensors_only():
+            model = package.create_metric(name, as_loss=True, loss_reduction="none", device="cpu")
+    except ImportError as error:
+        raise _absent_package(error) from error
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{spec.title}: its weights hold more than tensors and were not read. Choose another metric."
+        ) from error
+    except OSError as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        raise AbsentWeightsError(
+            f"{spec.title}: pyiqa could not fetch its weights: {reason}. "
+            "Load it once on a machine with network, and copy the caches of torch hub and Hugging Face here."
+        ) from error
+    return from_callable(_ReferenceFirst(model), spec, higher_is_closer=similarity, best=best)
+
+
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise _absent_package(error) from error
+
+
+def _absent_package(error: ImportError) -> AbsentPackageError:
+    return AbsentPackageError(
+        f"pyiqa cannot be used: {error}. Install what it needs: pip install 'simlib[pyiqa]'. "
+        f"Its licence is {_LICENCE}."
+    )
+
+
+@contextlib.contextmanager
+def _tensors_only() -> Iterator[None]:
+    """Have torch read nothing but tensors from files; pyiqa would have it run what a file says."""
+    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(variable)
+    os.environ[variable] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
