@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from simlib.attacks import RankFlip, pgd
-from simlib.benchmark.statistics import wilson
+from simlib.benchmark.statistics import Mean, wilson
 from simlib.errors import InputError
 from simlib.report import explorer, figures
 from simlib.report.explorer import FlipExplorer, result_panels
@@ -88,6 +88,15 @@ def test_matrix_tells_n_and_interval_and_leaves_blanks() -> None:
     matrix: Any = figures.rate_matrix(["a", "b"], [[None, rate], [rate, None]], alt="matrix").data[0]
     assert matrix.z[0][0] is None
     assert matrix.customdata[0][1] == str(rate)
+    assert matrix.texttemplate
+
+
+def test_a_large_matrix_leaves_its_numbers_to_hovering() -> None:
+    names = [str(i) for i in range(30)]
+    figure: Any = figures.rate_matrix(names, [[wilson(1, 4)] * 30] * 30, alt="matrix")
+    assert not figure.data[0].texttemplate
+    assert figure.data[0].customdata[0][0] == str(wilson(1, 4))
+    assert figure.layout.height < 1000
 
 
 @pytest.mark.parametrize(
@@ -98,6 +107,7 @@ def test_matrix_tells_n_and_interval_and_leaves_blanks() -> None:
         (0.12345, "0.123", "0.123"),
         ("<b>", "&lt;b&gt;", "<b>"),
         (wilson(1, 2), "50.0% <small>9.5 to 90.5</small>", "50.0% [9.5%, 90.5%]"),
+        (Mean(0.5, 4, 0.1, 0.9), "50.0% <small>10.0 to 90.0</small>", "50.0% [10.0%, 90.0%]"),
     ],
 )
 def test_cells_of_a_table(cell: object, html: str, text: str) -> None:

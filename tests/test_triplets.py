@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from simlib.errors import InputError, OutputError
-from simlib.triplets import Triplets, example_triplet, read_image, write_image
+from simlib.errors import InputError
+from simlib.triplets import Triplets, example_triplet
 from tests.support import shared_data
 
 
@@ -149,91 +149,6 @@ def test_sets_that_do_not_go_together_are_refused(sets: list[Triplets], message:
 
 def test_the_description_is_a_line_without_pixels() -> None:
     assert repr(triplets()) == "Triplets(4 of 5x6, constructed labels, torch.float32, cpu)"
-
-
-def test_a_saved_image_comes_back_as_its_nearest_levels(tmp_path: Path) -> None:
-    image = triplets().ref[0]
-    path = write_image(image, tmp_path / "image.png")
-    assert torch.equal(read_image(path), (image * 255).round() / 255)
-    write_image(1 - image, path)
-    assert not torch.equal(read_image(path), (image * 255).round() / 255)
-    assert [file.name for file in tmp_path.iterdir()] == ["image.png"]
-
-
-@pytest.mark.parametrize("folder", ["absent", "a_file"])
-def test_a_folder_that_cannot_be_written_to_is_an_output_error(tmp_path: Path, folder: str) -> None:
-    (tmp_path / "a_file").touch()
-    with pytest.raises(OutputError, match=r"image\.png"):
-        write_image(triplets().ref[0], tmp_path / folder / "image.png")
-
-
-def test_a_write_that_fails_halfway_leaves_the_old_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_image(triplets().ref[0], tmp_path / "image.png")
-    before = path.read_bytes()
-
-    def fail(self: Image.Image, file: Path, **_: Any) -> None:
-        Path(file).write_bytes(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(OutputError, match="no space left"):
-        write_image(triplets().p0[0], path)
-    assert path.read_bytes() == before
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("name", ["image.jpg", "image"])
-def test_only_png_is_written(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InputError, match="PNG"):
-        write_image(triplets().ref[0], tmp_path / name)
-
-
-def test_only_single_images_are_written(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"images\[i\]"):
-        write_image(triplets().ref, tmp_path / "image.png")
-
-
-def test_grey_and_transparent_files_become_rgb(tmp_path: Path) -> None:
-    Image.new("L", (2, 3), 51).save(tmp_path / "grey.png")
-    assert torch.equal(read_image(tmp_path / "grey.png"), torch.full((3, 3, 2), 0.2))
-    Image.new("RGBA", (2, 3), (255, 0, 0, 0)).save(tmp_path / "clear.png")
-    assert torch.equal(read_image(tmp_path / "clear.png"), torch.ones(3, 3, 2))
-
-
-def test_the_cameras_rotation_mark_is_followed(tmp_path: Path) -> None:
-    image = Image.new("RGB", (4, 2))
-    image.putpixel((0, 0), (255, 255, 255))
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    image.save(tmp_path / "rotated.png", exif=exif)
-    read = read_image(tmp_path / "rotated.png")
-    assert read.shape == (3, 4, 2)
-    assert read[:, 0, 1].tolist() == [1, 1, 1]
-
-
-def test_files_that_are_absent_broken_or_deeper_than_8_bits_are_named(tmp_path: Path) -> None:
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
-    Image.fromarray(np.full((3, 3), 40000, dtype=np.uint16)).save(tmp_path / "deep.png")
-    for name, message in (
-        ("absent.png", "no image file"),
-        ("broken.png", "cannot be read"),
-        ("deep.png", "8 bits"),
-    ):
-        with pytest.raises(InputError, match=message) as caught:
-            read_image(tmp_path / name)
-        assert name in str(caught.value)
-
-
-def test_a_truncated_file_is_an_input_error(tmp_path: Path) -> None:
-    path = write_image(
-        torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0)), tmp_path / "whole.png"
-    )
-    content = path.read_bytes()
-    (tmp_path / "cut.png").write_bytes(content[: len(content) // 2])
-    with pytest.raises(InputError, match=r"cut\.png cannot be read"):
-        read_image(tmp_path / "cut.png")
 
 
 def test_the_example_triplet_of_lpips() -> None:

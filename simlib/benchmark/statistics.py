@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
-from scipy.stats import binom, binomtest
+from scipy.stats import binom, binomtest, norm
 from torch import Tensor
 
 from simlib.errors import InputError
@@ -56,6 +57,71 @@ def wilson(successes: int, n: int) -> Rate:
         )
     interval = binomtest(int(successes), int(n)).proportion_ci(CONFIDENCE, method="wilson")
     return Rate(int(successes), int(n), float(interval.low), float(interval.high))
+
+
+def rate(happened: Tensor, among: Tensor | None = None) -> Rate:
+    """Return how often something happened, with Wilson's interval; see :func:`wilson`.
+
+    Args:
+        happened: (N,) of booleans.
+        among: (N,) of booleans, the samples that count; all of them if None.
+
+    Raises:
+        InputError: if no sample counts.
+    """
+    counted = happened if among is None else happened[among]
+    return wilson(int(counted.sum()), len(counted))
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean of shares, never without its n and its 95 % interval; all in [0, 1].
+
+    Attributes:
+        value: the mean.
+        n: of how many shares.
+        low: lower end of the interval.
+        high: upper end.
+    """
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.value:.1%} (95 % interval {self.low:.1%} to {self.high:.1%}, n = {self.n:,})"
+
+
+def mean_interval(shares: Tensor) -> Mean:
+    """Return the mean of shares with a 95 % interval that is Wilson's where all of them are 0 or 1.
+
+    Wilson's interval holds every mean m from which the one found is less than z standard errors away. The
+    variance of shares is m (1 - m) if all are 0 or 1, else a part of that. Which part, the sample says, to
+    which a vote that nobody can foresee is added, of variance 1/4: so a few equal shares have an interval,
+    too. A bootstrap gives them none, and covers too seldom where few shares differ from the others.
+
+    Shares are taken as independent, as by :func:`wilson`.
+
+    Args:
+        shares: (N,) in [0, 1].
+
+    Raises:
+        InputError: if there is no share, or one lies outside [0, 1] or is NaN.
+    """
+    n = len(shares)
+    if n == 0 or not bool(((shares >= 0) & (shares <= 1)).all()):
+        raise InputError("A mean of shares needs at least one, and all in [0, 1]. Leave NaN out first.")
+    values = shares.detach().double().cpu()
+    mean = float(values.mean())
+    most = mean * (1 - mean)
+    part = (n * float(values.var(correction=0)) + 0.25) / (n * most + 0.25)
+    # Shares that spread less tell as much as a larger number of votes of 0 or 1 would.
+    votes = n / part
+    z = float(norm.ppf((1 + CONFIDENCE) / 2))
+    middle = (mean + z * z / (2 * votes)) / (1 + z * z / votes)
+    reach = z * math.sqrt(most / votes + (z / (2 * votes)) ** 2) / (1 + z * z / votes)
+    return Mean(mean, n, max(middle - reach, 0.0), min(middle + reach, 1.0))
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from simlib.attacks import RankFlip, Target
-from simlib.attacks.driver import BATCH_SIZE, require_count
+from simlib.attacks.driver import BATCH_SIZE
 from simlib.benchmark.statistics import Rate, wilson
+from simlib.kernels.checks import require_count
 from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_alike, validate_images
 from simlib.metrics import Metric

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 import simlib
-from simlib.cli import book, metrics, notebooks, weights
+from simlib.cli import book, data, metrics, notebooks, weights
 from simlib.errors import NotebookError, SimlibError
 
 
@@ -35,6 +35,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simlib", description="Attacks on perceptual similarity metrics.")
     parser.add_argument("--version", action="version", version=f"simlib {simlib.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for subcommand in (metrics, weights, notebooks, book):
+    for subcommand in (metrics, weights, data, notebooks, book):
         subcommand.add(commands)
     return parser

@@ -13,7 +13,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from simlib.benchmark.statistics import Rate
+from simlib.benchmark.statistics import Mean, Rate
 from simlib.errors import InputError
 from simlib.kernels.images import to_8bit
 
@@ -227,8 +227,14 @@ def rate_bars(
     return figure
 
 
-def rate_matrix(names: Sequence[str], rates: Sequence[Sequence[Rate | None]], *, alt: str) -> go.Figure:
-    """Draw a matrix of rates between pairs of names; None is left blank."""
+def rate_matrix(
+    names: Sequence[str], rates: Sequence[Sequence[Rate | Mean | None]], *, alt: str
+) -> go.Figure:
+    """Draw a matrix of rates between pairs of names; None is left blank.
+
+    The cells of a large matrix hold no text, for want of room; hovering tells n and the interval.
+    """
+    roomy = len(names) <= _ROOMY_MATRIX
     figure = go.Figure(
         go.Heatmap(
             x=list(names),
@@ -236,7 +242,7 @@ def rate_matrix(names: Sequence[str], rates: Sequence[Sequence[Rate | None]], *,
             z=[[None if rate is None else rate.value for rate in row] for row in rates],
             text=[["" if rate is None else f"{rate.value:.0%}" for rate in row] for row in rates],
             customdata=[["" if rate is None else str(rate) for rate in row] for row in rates],
-            texttemplate="%{text}",
+            texttemplate="%{text}" if roomy else "",
             hovertemplate="%{y} and %{x}<br>%{customdata}<extra></extra>",
             hoverongaps=False,
             colorscale="Cividis",
@@ -244,8 +250,18 @@ def rate_matrix(names: Sequence[str], rates: Sequence[Sequence[Rate | None]], *,
             colorbar={"tickformat": ".0%", "thickness": 12},
         )
     )
-    figure.update_layout(yaxis={"autorange": "reversed"}, height=130 + 52 * len(names), meta={"alt": alt})
+    row = 52 if roomy else 24
+    figure.update_layout(
+        xaxis={"dtick": 1, "automargin": True},
+        yaxis={"dtick": 1, "automargin": True, "autorange": "reversed"},
+        height=150 + row * len(names),
+        meta={"alt": alt},
+    )
     return figure
+
+
+_ROOMY_MATRIX = 12
+"""Names up to which a cell of a matrix can hold its share in letters."""
 
 
 _BLANK = Panel(Tensor())

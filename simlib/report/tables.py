@@ -6,15 +6,15 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from simlib.benchmark.statistics import Rate
+from simlib.benchmark.statistics import Mean, Rate
 from simlib.errors import InputError
 
-Cell = str | int | float | Rate | None
+Cell = str | int | float | Rate | Mean | None
 
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Rows under a header; rates are shown with their interval, None as a dash.
+    """Rows under a header; rates and means of shares are shown with their interval, None as a dash.
 
     Attributes:
         header: titles of the columns.
@@ -57,7 +57,7 @@ def _text(cell: Cell) -> str:
     match cell:
         case None:
             return "–"
-        case Rate():
+        case Rate() | Mean():
             return f"{cell.value:.1%} [{cell.low:.1%}, {cell.high:.1%}]"
         case float():
             return f"{cell:.3g}"
@@ -68,7 +68,7 @@ def _text(cell: Cell) -> str:
 
 
 def _data(cell: Cell) -> str:
-    if isinstance(cell, Rate):
+    if isinstance(cell, Rate | Mean):
         interval = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}"
         return f'<td title="{html.escape(str(cell))}">{cell.value:.1%} <small>{interval}</small></td>'
     return f"<td{_class((cell,))}>{html.escape(_text(cell))}</td>"

@@ -7,16 +7,25 @@ module, and a lazy import would hand out the one or the other depending on what 
 from __future__ import annotations
 
 from simlib.triplets.distortions import DISTORTIONS, Distortion
+from simlib.triplets.embedded import EMBEDDED
+from simlib.triplets.image_files import read_image, write_image
 from simlib.triplets.photos import photograph_names, photos
-from simlib.triplets.triplets import Index, LabelSource, Triplets, example_triplet, read_image, write_image
+from simlib.triplets.selection import Index
+from simlib.triplets.sources import draw, open_triplets
+from simlib.triplets.stored import TripletFiles
+from simlib.triplets.triplets import LabelSource, Triplets, example_triplet
 
 __all__ = [
     "DISTORTIONS",
+    "EMBEDDED",
     "Distortion",
     "Index",
     "LabelSource",
+    "TripletFiles",
     "Triplets",
+    "draw",
     "example_triplet",
+    "open_triplets",
     "photograph_names",
     "photos",
     "read_image",

@@ -18,26 +18,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from simlib.errors import InputError
+from simlib.kernels.checks import require_count
 from simlib.kernels.images import from_8bit
 from simlib.triplets.distortions import DISTORTIONS, Step, apply, describe
-from simlib.triplets.triplets import Triplets, read_levels
+from simlib.triplets.embedded import EMBEDDED
+from simlib.triplets.image_files import SUFFIXES, kinds, read_levels, read_size
+from simlib.triplets.triplets import Triplets
 
-# The colour photographs inside the scikit-image wheel; its others would be downloaded. The two motorcycle
-# files show one scene: counted as two photographs, they would make results look more certain than they are.
-_EMBEDDED: dict[str, tuple[str, ...]] = {
-    "astronaut": ("astronaut.png",),
-    "chelsea": ("chelsea.png",),
-    "coffee": ("coffee.png",),
-    "hubble_deep_field": ("hubble_deep_field.jpg",),
-    "ihc": ("ihc.png",),
-    "motorcycle": ("motorcycle_left.png", "motorcycle_right.png"),
-    "retina": ("retina.jpg",),
-    "rocket": ("rocket.jpg",),
-}
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _SMALLEST_SIDE = 16
 _USUAL_SIDE = 64
 _MOST_DRAWS = 200
@@ -99,8 +89,7 @@ def photos(
             smaller than the side, or is too flat to cut from (all with the file's name).
     """
     for name, value, least in (("n", n, 1), ("seed", seed, 0), ("side", side, _SMALLEST_SIDE)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise InputError(f"{name} is {value!r}. Give a whole number, at least {least}.")
+        require_count(name, value, least)
     photographs = _photographs(folder)
     _validate_sizes(photographs, side)
     samples = [_sample(photographs, seed, number, side) for number in range(n)]
@@ -135,40 +124,25 @@ def _photographs(folder: str | os.PathLike[str] | None) -> list[_Photograph]:
     if folder is None:
         inside = Path(str(importlib.resources.files("skimage"))) / "data"
         return [
-            _Photograph(name, tuple(inside / file for file in files)) for name, files in _EMBEDDED.items()
+            _Photograph(name, tuple(inside / file for file in photograph.files))
+            for name, photograph in EMBEDDED.items()
         ]
     path = Path(folder)
     if not path.is_dir():
-        raise InputError(f"There is no folder {path}. Give a folder with {_kinds()} files.")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in _SUFFIXES and file.is_file())
+        raise InputError(f"There is no folder {path}. Give a folder with {kinds()} files.")
+    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
         raise InputError(
-            f"The folder {path} holds no photograph. Put {_kinds()} files there, not in subfolders."
+            f"The folder {path} holds no photograph. Put {kinds()} files there, not in subfolders."
         )
     stems = Counter(file.stem for file in files)
     return [_Photograph(file.stem if stems[file.stem] == 1 else file.name, (file,)) for file in files]
 
 
-def _kinds() -> str:
-    return ", ".join(suffix[1:].upper() for suffix in _SUFFIXES)
-
-
 def _validate_sizes(photographs: Sequence[_Photograph], side: int) -> None:
     """Refuse files that are too small, all of them before any work is done; only headers are read."""
     for file in (file for photograph in photographs for file in photograph.files):
-        try:
-            with Image.open(file) as image:
-                width, height = image.size
-        except (
-            OSError,
-            UnidentifiedImageError,
-            ValueError,
-            SyntaxError,
-            Image.DecompressionBombError,
-        ) as error:
-            raise InputError(
-                f"The photograph {file} cannot be read: {error}. Replace or remove it."
-            ) from error
+        width, height = read_size(file)
         if min(width, height) < side:
             raise InputError(
                 f"The photograph {file} is {width} x {height}, too small for patches of side {side}. "

@@ -8,19 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from simlib.errors import InputError
-from simlib.files import written_whole
-from simlib.kernels.images import from_8bit, to_8bit, validate_alike, validate_images
+from simlib.kernels.images import validate_alike, validate_images
+from simlib.triplets.image_files import read_image
+from simlib.triplets.selection import Index, positions
 
 LabelSource = Literal["human", "constructed"]
 """Where the labels come from: people who were asked, or the way the images were made."""
-
-Index = int | slice | Sequence[int] | NDArray[np.integer] | torch.Tensor
 
 _Entry = TypeVar("_Entry")
 
@@ -86,16 +82,16 @@ class Triplets:
         Raises:
             InputError: a position outside the set or named twice, or a mask of another length.
         """
-        positions = self._positions(index)
-        chosen = torch.tensor(positions, dtype=torch.long, device=self.ref.device)
+        places = positions(index, len(self))
+        chosen = torch.tensor(places, dtype=torch.long, device=self.ref.device)
         return Triplets(
             ref=self.ref[chosen],
             p0=self.p0[chosen],
             p1=self.p1[chosen],
             judge=self.judge[chosen],
-            names=_pick(self.names, positions),
-            photographs=_pick(self.photographs, positions),
-            distortions=_pick(self.distortions, positions),
+            names=_pick(self.names, places),
+            photographs=_pick(self.photographs, places),
+            distortions=_pick(self.distortions, places),
             label_source=self.label_source,
         )
 
@@ -144,35 +140,6 @@ class Triplets:
             distortions=tuple(pair for each in sets for pair in each.distortions),
             label_source=first.label_source,
         )
-
-    def _positions(self, index: Index) -> list[int]:
-        if isinstance(index, slice):
-            return list(range(len(self)))[index]
-        try:
-            chosen = torch.as_tensor(index)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise InputError(
-                f"{index!r} does not select triplets. Give positions, a slice or a mask."
-            ) from error
-        if chosen.numel() == 0 and chosen.dtype != torch.bool:
-            return []
-        if chosen.dtype.is_floating_point or chosen.dtype.is_complex or chosen.ndim > 1:
-            raise InputError(
-                f"A {chosen.ndim}-dimensional index of {chosen.dtype} does not select triplets. "
-                "Give integer positions, a slice or a mask."
-            )
-        if chosen.dtype == torch.bool:
-            if chosen.shape != (len(self),):
-                raise InputError(f"The mask has shape {tuple(chosen.shape)}; this set needs ({len(self)},).")
-            return chosen.nonzero().flatten().tolist()
-        return [self._position(position) for position in chosen.flatten().tolist()]
-
-    def _position(self, position: int) -> int:
-        if not -len(self) <= position < len(self):
-            raise InputError(
-                f"There is no triplet {position}: the set has {len(self)}. Count from 0 to {len(self) - 1}."
-            )
-        return position % len(self)
 
     def _validate_judge(self) -> None:
         judge = self.judge
@@ -249,81 +216,5 @@ def example_triplet(folder: str | os.PathLike[str]) -> Triplets:
     )
 
 
-def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
-    """Read an 8-bit image file as a float image.
-
-    Grey becomes RGB, transparency is laid on white, and the camera's rotation mark is followed.
-
-    Args:
-        path: a file that Pillow can read (PNG, JPEG, WebP and others).
-
-    Returns:
-        float32 tensor ``(3, H, W)`` in ``[0, 1]``.
-
-    Raises:
-        InputError: the file is absent, not a readable image, or grey of more than 8 bits.
-    """
-    return from_8bit(torch.from_numpy(read_levels(path)).permute(2, 0, 1).contiguous())
-
-
-def read_levels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read an image file as 8-bit levels; see :func:`read_image`.
-
-    Args:
-        path: a file that Pillow can read.
-
-    Returns:
-        A writable uint8 array ``(H, W, 3)``.
-
-    Raises:
-        InputError: the file is absent, not a readable image, or grey of more than 8 bits.
-    """
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-    except FileNotFoundError as error:
-        raise InputError(f"There is no image file {os.fspath(path)}. Check the path.") from error
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"The image file {os.fspath(path)} cannot be read: {error}. Replace or remove it."
-        ) from error
-    # Pillow cuts such values off at 255 when it converts, which would leave a white image without a word.
-    if image.mode.startswith(("I", "F")):
-        raise InputError(
-            f"{os.fspath(path)} has more than 8 bits a channel (mode {image.mode}). "
-            "Save it with 8 bits first."
-        )
-    if image.has_transparency_data:
-        foreground = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", foreground.size, "white"), foreground)
-    return np.array(image.convert("RGB"), dtype=np.uint8)
-
-
-def write_image(image: torch.Tensor, path: str | os.PathLike[str]) -> Path:
-    """Write one image to a PNG file, rounded to 8 bits; a half-written file never bears the name.
-
-    Args:
-        image: float tensor ``(3, H, W)`` in ``[0, 1]``.
-        path: where to, ending in ``.png``; an existing file is replaced.
-
-    Returns:
-        The path written to.
-
-    Raises:
-        InputError: not an image of that shape and range, or another file type (which might lose detail).
-        OutputError: the file cannot be written there.
-    """
-    target = Path(path)
-    if target.suffix.lower() != ".png":
-        raise InputError(f"{target} does not end in .png. Only PNG keeps every level of an attacked image.")
-    if not isinstance(image, torch.Tensor) or image.ndim != 3:
-        raise InputError("write_image takes one image (3, H, W). Of a batch, write images[i].")
-    validate_images(image.unsqueeze(0), "image")
-    levels = to_8bit(image).permute(1, 2, 0).cpu().numpy()
-    with written_whole(target) as temporary:
-        Image.fromarray(levels).save(temporary, format="PNG")
-    return target
-
-
-def _pick(entries: tuple[_Entry, ...], positions: Sequence[int]) -> tuple[_Entry, ...]:
-    return tuple(entries[position] for position in positions)
+def _pick(entries: tuple[_Entry, ...], places: Sequence[int]) -> tuple[_Entry, ...]:
+    return tuple(entries[place] for place in places)

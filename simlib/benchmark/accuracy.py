@@ -1,0 +1,167 @@
+"""How well a metric agrees with labels, and how well anything could.
+
+``judge`` is the share of people who find p1 more similar. NaN, where nobody was asked, is left out; the n of
+a result says how many stayed. Where labels are constructed, the same numbers tell how well a metric agrees
+with the construction, and nothing about people.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from simlib.attacks.driver import BATCH_SIZE
+from simlib.benchmark.statistics import Mean, Rate, mean_interval, rate
+from simlib.errors import InputError
+from simlib.kernels.checks import require_count
+from simlib.kernels.device import exact_convolutions
+from simlib.kernels.images import validate_alike
+from simlib.metrics import Metric
+from simlib.triplets import Triplets
+
+
+def distances(metric: Metric, triplets: Triplets, batch_size: int = BATCH_SIZE) -> tuple[Tensor, Tensor]:
+    """Measure how far p0 and p1 are from the reference; the reference is looked at once.
+
+    Args:
+        metric: on the device of the triplets.
+        triplets: at least one.
+        batch_size: triplets measured at once; bounds the memory.
+
+    Returns:
+        Distances (N,) of the first and of the second distorted images.
+
+    Raises:
+        InputError: if there is no triplet, if they are not what the metric accepts, or if the batch size is
+            not a whole number above zero.
+    """
+    if len(triplets) == 0:
+        raise InputError("There is no triplet to measure. Give at least one.")
+    require_count("batch_size", batch_size)
+    first, second = [], []
+    with torch.no_grad(), exact_convolutions():
+        for start in range(0, len(triplets), batch_size):
+            part = triplets[start : start + batch_size]
+            anchor = metric.anchor(part.ref)
+            first.append(anchor(part.p0))
+            second.append(anchor(part.p1))
+    return torch.cat(first), torch.cat(second)
+
+
+def two_afc_score(distance0: Tensor, distance1: Tensor, judge: Tensor) -> Mean:
+    """Return the share of votes that the metric's choice gets, on average over the samples.
+
+    A sample counts judge where the metric finds p1 closer, 1 - judge where it finds p0 closer, and one half
+    where it finds them equally close. Source: Zhang et al. 2018, two alternative forced choice.
+
+    Args:
+        distance0: distances (N,) of p0 from the references.
+        distance1: distances (N,) of p1, likewise.
+        judge: (N,) in [0, 1], or NaN.
+
+    Raises:
+        InputError: if no sample has votes, or the arguments are not of one length or not as above.
+    """
+    choice, votes, _ = _choices(distance0, distance1, judge)
+    return mean_interval(0.5 + choice * (votes - 0.5))
+
+
+def majority_accuracy(distance0: Tensor, distance1: Tensor, judge: Tensor) -> Rate:
+    """Return the share of samples that the metric ranks as the majority does.
+
+    Samples whose votes are split evenly have no majority and are left out. Where the metric finds both
+    images equally close, it does not rank them as the majority does: that counts as wrong.
+
+    Args:
+        distance0: distances (N,) of p0 from the references.
+        distance1: distances (N,) of p1, likewise.
+        judge: (N,) in [0, 1], or NaN.
+
+    Raises:
+        InputError: if no sample has a majority, or the arguments are not of one length or not as above.
+    """
+    choice, votes, _ = _choices(distance0, distance1, judge)
+    majority = (votes - 0.5).sign()
+    if not bool(majority.any()):
+        raise InputError("The votes are split evenly on every sample. Give samples with a majority.")
+    return rate(choice == majority, majority != 0)
+
+
+def accurate_split(distance0: Tensor, distance1: Tensor, judge: Tensor) -> tuple[Tensor, Tensor]:
+    """Tell the samples that the metric ranks as labelled from those that it does not.
+
+    As released with Ghildyal & Liu 2023: the rank is distance0 > distance1, the label is judge > 1/2, and a
+    sample is accurate where they are equal. So a tie, of the metric or of the votes, stands for p0.
+
+    Args:
+        distance0: distances (N,) of p0 from the references.
+        distance1: distances (N,) of p1, likewise.
+        judge: (N,) in [0, 1], or NaN.
+
+    Returns:
+        Two masks (N,) on the processor, accurate and inaccurate; samples without votes are in neither.
+
+    Raises:
+        InputError: if no sample has votes, or the arguments are not of one length or not as above.
+    """
+    choice, votes, asked = _choices(distance0, distance1, judge)
+    accurate = asked.clone()
+    accurate[asked] = (choice > 0) == (votes > 0.5)
+    return accurate, asked & ~accurate
+
+
+def human_ceiling(judge: Tensor) -> Mean:
+    """Return the best 2AFC score that is possible on these votes: always to choose with the majority.
+
+    Args:
+        judge: (N,) in [0, 1], or NaN.
+
+    Raises:
+        InputError: if no sample has votes, or a share leaves [0, 1].
+    """
+    votes, _ = _votes(judge)
+    return mean_interval(torch.maximum(votes, 1 - votes))
+
+
+def one_person_score(judge: Tensor) -> Mean:
+    """Return the 2AFC score to expect of one more person, who chooses p1 as often as those who were asked.
+
+    That is judge^2 + (1 - judge)^2, the human score of Zhang et al. 2018. Shares of few votes scatter about
+    the share p among everybody, which makes this a little too high: by 2 p (1 - p) / k on average, for k
+    votes on a sample.
+
+    Args:
+        judge: (N,) in [0, 1], or NaN.
+
+    Raises:
+        InputError: if no sample has votes, or a share leaves [0, 1].
+    """
+    votes, _ = _votes(judge)
+    return mean_interval(votes.square() + (1 - votes).square())
+
+
+def _votes(judge: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the votes of the samples that have some, and the mask (N,) of these; on the processor."""
+    judge = judge.detach().cpu()
+    asked = ~judge.isnan()
+    votes = judge[asked].double()
+    if len(votes) == 0:
+        raise InputError("judge is NaN on every sample: nobody was asked. Give samples with votes.")
+    if float(votes.min()) < 0 or float(votes.max()) > 1:
+        raise InputError("judge leaves [0, 1]. Give the share of votes for p1, NaN where nobody was asked.")
+    return votes, asked
+
+
+def _choices(distance0: Tensor, distance1: Tensor, judge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what the metric chooses, +1 for p1, -1 for p0, 0 for neither; and what :func:`_votes` does."""
+    validate_alike(distance0, "distance0", distance1, "distance1")
+    if judge.shape != distance0.shape or judge.ndim != 1:
+        raise InputError(
+            f"judge has shape {tuple(judge.shape)}, the distances {tuple(distance0.shape)}. Give (N,) each."
+        )
+    bad = (distance0.isnan() | distance1.isnan()).nonzero().flatten().tolist()
+    if bad:
+        raise InputError(f"Sample {bad[0]} has a distance that is NaN. Find where it arises; leave it out.")
+    votes, asked = _votes(judge)
+    choice = (distance0 > distance1).int() - (distance0 < distance1).int()
+    return choice.cpu()[asked], votes, asked

@@ -1,0 +1,104 @@
+"""``simlib data``: sets of triplets, whether they are here and how they come here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand to the parser."""
+    data = commands.add_parser("data", help="list sets of triplets, or fetch BAPPS")
+    data.add_argument("--json", action="store_true", help="list them for programs")
+    data.set_defaults(run=_list)
+    actions = data.add_subparsers(metavar="SET")
+    bapps = actions.add_parser(
+        "bapps", help="download, verify and unpack BAPPS, or check it where it is here"
+    )
+    bapps.add_argument("--split", choices=("val", "train"), default="val", help="default: val, 1.1 GB")
+    bapps.add_argument("--dir", type=Path, help="folder for the data (default: SIMLIB_DATA or the cache)")
+    source = bapps.add_mutually_exclusive_group()
+    source.add_argument("--url", default="", help="address of the archive (default: its authors')")
+    source.add_argument("--archive", type=Path, metavar="FILE", help="unpack this file, download nothing")
+    bapps.add_argument("--keep", action="store_true", help="keep the downloaded archive")
+    bapps.set_defaults(run=_bapps)
+
+
+def _list(options: argparse.Namespace) -> None:
+    from simlib.triplets.bapps import SPLITS
+
+    described = [_describe_photos(), *(_describe_bapps(split) for split in SPLITS)]
+    if options.json:
+        print(json.dumps(described, indent=2))
+        return
+    for each in described:
+        if not each["here"]:
+            print(f"{each['name']:<12} absent (simlib data {each['name'].replace(' ', ' --split ')})")
+        elif each["path"]:
+            print(f"{each['name']:<12} {each['path']}")
+            print(f"{'':<12} {each['triplets']:,} triplets, {each['clear_winners']:,} clear winners")
+        else:
+            print(f"{each['name']:<12} made from photographs in scikit-image, as many as are asked for")
+        print(f"{'':<12} licence: {each['licence']}")
+
+
+def _describe_photos() -> dict[str, Any]:
+    return {
+        "name": "photos",
+        "here": True,
+        "path": None,
+        "triplets": None,
+        "clear_winners": None,
+        "licence": "each photograph's own; see the datasheet in the book",
+        "sha256": None,
+    }
+
+
+def _describe_bapps(split: str) -> dict[str, Any]:
+    from simlib.triplets import bapps
+    from simlib.triplets.bapps_fetch import counts, read_record
+
+    place = bapps.locate(split)
+    found = counts(bapps.read_split(place, split), split)[-1] if place else None
+    record = read_record(place) if place else None
+    return {
+        "name": f"bapps {split}",
+        "here": place is not None,
+        "path": str(place) if place else None,
+        "triplets": found.triplets if found else None,
+        "clear_winners": found.clear_winners if found else None,
+        "licence": bapps.LICENCE,
+        "sha256": record.sha256 if record else None,
+    }
+
+
+def _bapps(options: argparse.Namespace) -> None:
+    from simlib.triplets import bapps
+    from simlib.triplets.bapps_fetch import fetch
+
+    found = fetch(options.split, options.dir, url=options.url, archive=options.archive, keep=options.keep)
+    print(f"{'folder':<12} {'triplets':>9} {'published':>10} {'clear winners':>14} {'published':>10}")
+    for count in found:
+        published = (_number(count.published_triplets), _number(count.published_clear_winners))
+        print(
+            f"{count.folder:<12} {count.triplets:>9,} {published[0]:>10} "
+            f"{count.clear_winners:>14,} {published[1]:>10}"
+        )
+    place = bapps.locate(options.split, options.dir)
+    print(f"every file was read, in {place}")
+    unlike = [count.folder for count in found if not count.as_published]
+    if unlike:
+        print(
+            f"simlib: warning: the counts of {', '.join(unlike)} are not the published ones; "
+            "results on these data cannot stand beside the paper's",
+            file=sys.stderr,
+        )
+    if bapps.locate(options.split) != place:
+        print(f"set {bapps.DATA_VARIABLE}={options.dir.resolve()} for the notebooks to find them")
+
+
+def _number(value: int | None) -> str:
+    return "unknown" if value is None else f"{value:,}"

@@ -1,0 +1,171 @@
+"""Images in files: read as 8-bit levels or refused by name, and written without loss.
+
+What becomes of a file, each row tested in ``tests/test_image_files.py``:
+
+=============================================  ======================================================
+a file that is                                 is
+=============================================  ======================================================
+RGB of 8 bits: PNG, JPEG, WebP, BMP, GIF       read; a colour profile in it is not applied
+grey, 1 bit, a palette                         read, as RGB
+transparent, in any of these ways              read, laid on white
+turned by the camera's mark (EXIF)             read, turned upright
+JPEG with previews behind it (MPO)             read, the first picture
+animated: GIF, WebP, PNG                       refused: which picture is meant?
+of more than 8 bits a channel                  refused: Pillow would cut them off without a word
+CMYK                                           refused: its colours depend on a profile
+of more than 64 million pixels                 refused before memory is taken for them
+of another format, such as TIFF                refused, whatever its name
+absent, a folder, empty, no image, cut short   refused
+=============================================  ======================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+from simlib.errors import InputError
+from simlib.files import written_whole
+from simlib.kernels.images import from_8bit, to_8bit, validate_images
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+"""How the names of image files end, in lower case, where a folder is searched for them."""
+
+# Pillow knows dozens of formats, and starts a program for one of them (EPS), whatever the file is called.
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+_MOST_PIXELS = 64_000_000
+
+
+def kinds() -> str:
+    """Name the kinds of file of :data:`SUFFIXES`, for messages."""
+    return ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
+
+
+def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
+    """Read an 8-bit image file as a float image.
+
+    Grey becomes RGB, transparency is laid on white, and the camera's rotation mark is followed.
+
+    Args:
+        path: a PNG, JPEG, WebP, BMP or GIF file of one picture; its name does not matter.
+
+    Returns:
+        float32 tensor ``(3, H, W)`` in ``[0, 1]``.
+
+    Raises:
+        InputError: the file is absent, damaged, no such image, animated, CMYK, too large, or of more than
+            8 bits a channel.
+    """
+    return from_8bit(torch.from_numpy(read_levels(path)).permute(2, 0, 1).contiguous())
+
+
+def read_levels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
+    """Read an image file as 8-bit levels; see :func:`read_image`.
+
+    Args:
+        path: a PNG, JPEG, WebP, BMP or GIF file of one picture.
+
+    Returns:
+        A writable uint8 array ``(H, W, 3)``.
+
+    Raises:
+        InputError: as :func:`read_image`.
+    """
+    with _opened(path) as opened:
+        _validate_kind(opened, path)
+        image = ImageOps.exif_transpose(opened)
+        if image.has_transparency_data:
+            foreground = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", foreground.size, "white"), foreground)
+        return np.array(image.convert("RGB"), dtype=np.uint8)
+
+
+def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """Return the width and height that an image file's header states; its pixels are not read.
+
+    Raises:
+        InputError: the file is absent, not such an image, or too large.
+    """
+    with _opened(path) as image:
+        return image.size
+
+
+def write_image(image: torch.Tensor, path: str | os.PathLike[str]) -> Path:
+    """Write one image to a PNG file, rounded to 8 bits; a half-written file never bears the name.
+
+    Args:
+        image: float tensor ``(3, H, W)`` in ``[0, 1]``.
+        path: where to, ending in ``.png``; an existing file is replaced.
+
+    Returns:
+        The path written to.
+
+    Raises:
+        InputError: not an image of that shape and range, or another file type (which might lose detail).
+        OutputError: the file cannot be written there.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".png":
+        raise InputError(f"{target} does not end in .png. Only PNG keeps every level of an attacked image.")
+    if not isinstance(image, torch.Tensor) or image.ndim != 3:
+        raise InputError("write_image takes one image (3, H, W). Of a batch, write images[i].")
+    validate_images(image.unsqueeze(0), "image")
+    levels = to_8bit(image).permute(1, 2, 0).cpu().numpy()
+    with written_whole(target) as temporary:
+        Image.fromarray(levels).save(temporary, format="PNG")
+    return target
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
+    """Open an image file; whatever goes wrong while it is read becomes an error with its name."""
+    try:
+        with warnings.catch_warnings():
+            # Such files are refused below, with a message of their own.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=_FORMATS)
+        with image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise _too_large(path)
+            yield image
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"There is no image file {os.fspath(path)}. Check the path.") from error
+    except Image.DecompressionBombError as error:
+        raise _too_large(path) from error
+    # What Pillow's decoders raise on a damaged file is documented nowhere and is of any kind.
+    except Exception as error:
+        raise InputError(
+            f"The image file {os.fspath(path)} cannot be read: {error}. Replace or remove it."
+        ) from error
+
+
+def _too_large(path: str | os.PathLike[str]) -> InputError:
+    return InputError(
+        f"{os.fspath(path)} claims more than {_MOST_PIXELS // 1_000_000} million pixels. "
+        "Cut it or scale it down first."
+    )
+
+
+def _validate_kind(image: ImageFile.ImageFile, path: str | os.PathLike[str]) -> None:
+    """Refuse what Pillow would turn into 8-bit RGB by guessing."""
+    # The further pictures of an MPO file, as phones write them, are previews.
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        raise InputError(f"{os.fspath(path)} is animated. Save the picture that is meant as a file.")
+    # Only PNG can have more than 8 bits, and only its decoder's raw mode always tells: 16-bit colour has the
+    # mode RGB.
+    if any(";16B" in str(tile[3]) for tile in image.tile):
+        raise InputError(f"{os.fspath(path)} has more than 8 bits a channel. Save it with 8 bits first.")
+    if image.mode == "CMYK":
+        raise InputError(
+            f"{os.fspath(path)} is CMYK, whose colours depend on a profile. Save it as RGB first."
+        )

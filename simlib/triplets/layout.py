@@ -1,0 +1,151 @@
+"""The layout of BAPPS: folders ``ref``, ``p0``, ``p1`` and ``judge`` whose files share their names.
+
+An image is ``ref/NAME.png`` (or JPEG, WebP), and the vote about it ``judge/NAME.npy``: one number, the share
+of people who find p1 more similar. The suffixes of a triplet's images need not be the same.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from simlib.errors import InputError
+from simlib.triplets.image_files import SUFFIXES, kinds
+from simlib.triplets.stored import PATIENCE, StoredTriplet, TripletFiles
+
+_IMAGES = ("ref", "p0", "p1")
+# NumPy's own files of one number have 130 bytes.
+_MOST_JUDGE_BYTES = 4096
+
+
+def read_folder(folder: Path) -> TripletFiles:
+    """List the triplets of a folder that holds the layout, or of its subfolders that hold it.
+
+    Args:
+        folder: with ``ref``, ``p0``, ``p1`` and, if anybody was asked, ``judge``; or with folders of such.
+
+    Returns:
+        Triplets with human labels, NaN where there is no folder ``judge``. What they were cut from is not
+        known, so each counts as a photograph of its own; what was done to them is called by the name of
+        the folder.
+
+    Raises:
+        InputError: no such folders, an image or vote without its counterparts, or a vote that cannot be read.
+    """
+    if any((folder / part).is_dir() for part in _IMAGES):
+        return read_parts(folder, [""], judged=False)
+    parts = sorted(path.parent.name for path in folder.glob("*/ref"))
+    if not parts:
+        raise InputError(
+            f"{folder} holds neither the folders ref, p0 and p1 nor folders that hold them. "
+            "Give such a folder."
+        )
+    return read_parts(folder, parts, judged=False)
+
+
+def read_parts(folder: Path, parts: Sequence[str], *, judged: bool) -> TripletFiles:
+    """List the triplets of some subfolders that hold the layout, in the order of their names.
+
+    Args:
+        folder: its name begins the names of the triplets, such as ``"val/cnn/000123"``.
+        parts: subfolders; ``""`` is the folder itself.
+        judged: whether every subfolder must have a folder ``judge``.
+
+    Returns:
+        Triplets as :func:`read_folder` gives them.
+
+    Raises:
+        InputError: as :func:`read_folder`.
+    """
+    listed = {part: _list_part(folder / part, judged) for part in parts}
+    # A path such as ".." has no name of its own.
+    whole = os.path.basename(os.path.abspath(folder))
+    rows: list[StoredTriplet] = []
+    total = sum(len(files["ref"]) for files in listed.values())
+    with tqdm(
+        desc="reading votes", total=total, unit="triplet", delay=PATIENCE, disable=None, leave=False
+    ) as bar:
+        for part, files in listed.items():
+            kind = part or whole
+            prefix = f"{whole}/{part}" if part else whole
+            for stem in files["ref"]:
+                ref, p0, p1 = (files[each][stem] for each in _IMAGES)
+                judge = read_judge(files["judge"][stem]) if "judge" in files else float("nan")
+                name = f"{prefix}/{stem}"
+                rows.append(StoredTriplet(ref, p0, p1, judge, name, name, kind, (kind, kind)))
+                bar.update()
+    return TripletFiles(tuple(rows), "human")
+
+
+def read_judge(path: Path) -> float:
+    """Read a vote: a NumPy file of one number in ``[0, 1]``, or NaN; a pickle is never executed.
+
+    Raises:
+        InputError: the file is absent, not such a file, or its number is out of range.
+    """
+    try:
+        with path.open("rb") as stream:
+            value = np.load(io.BytesIO(stream.read(_MOST_JUDGE_BYTES)), allow_pickle=False)
+        if value.dtype.kind not in "fiub":
+            raise ValueError("not a real number")
+        share = float(value.item())
+    # A damaged header makes NumPy raise errors of many kinds.
+    except Exception as error:
+        raise InputError(
+            f"The judge file {path} is not a NumPy file of one number; a pickle is not read. "
+            f"Write it by numpy.save(path, share). ({type(error).__name__})"
+        ) from error
+    if share < 0 or share > 1:
+        raise InputError(
+            f"The judge file {path} holds {share:.6g}; it is the share who prefer p1, in [0, 1]. "
+            "Divide the votes for p1 by all votes."
+        )
+    return share
+
+
+def _list_part(folder: Path, judged: bool) -> dict[str, dict[str, Path]]:
+    """List the files of a folder in the layout, by part and name; all parts have the same names."""
+    listed = {part: _list_files(folder / part, SUFFIXES) for part in _IMAGES}
+    if not listed["ref"]:
+        raise InputError(f"{folder / 'ref'} holds no image. Put {kinds()} files there.")
+    if judged or (folder / "judge").is_dir():
+        listed["judge"] = _list_files(folder / "judge", (".npy",))
+    for part, files in listed.items():
+        _validate_names(folder, listed["ref"], part, files)
+    return listed
+
+
+def _list_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """List files by their names without suffix, in order; hidden files and other kinds are passed over."""
+    found: dict[str, Path] = {}
+    try:
+        entries = sorted(os.listdir(folder))
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be read: {error.strerror}. Check the path.") from error
+    for entry in entries:
+        stem, suffix = os.path.splitext(entry)
+        if suffix.lower() not in suffixes or entry.startswith("."):
+            continue
+        if stem in found:
+            raise InputError(
+                f"{folder} holds both {found[stem].name} and {entry}. Keep the one that is meant."
+            )
+        found[stem] = folder / entry
+    return found
+
+
+def _validate_names(folder: Path, refs: Mapping[str, Path], other: str, files: Mapping[str, Path]) -> None:
+    for lacking, having, names in (
+        (other, "ref", refs.keys() - files.keys()),
+        ("ref", other, files.keys() - refs.keys()),
+    ):
+        if names:
+            raise InputError(
+                f"{folder / lacking} lacks {len(names)} of the names in {having}, the first {min(names)!r}. "
+                "Add what is missing or remove its counterparts."
+            )

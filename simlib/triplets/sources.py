@@ -1,0 +1,81 @@
+"""Triplets by the name of their source: the one parameter ``data`` of every notebook."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from simlib.errors import InputError
+from simlib.kernels.checks import require_count
+from simlib.triplets import bapps
+from simlib.triplets.layout import read_folder
+from simlib.triplets.photos import photos
+from simlib.triplets.stored import TripletFiles
+from simlib.triplets.table import read_table
+from simlib.triplets.triplets import Triplets
+
+
+def draw(data: str | os.PathLike[str], n: int, *, seed: int = 0) -> Triplets:
+    """Return n triplets of a set, the same ones whenever they are asked for with the same seed.
+
+    Args:
+        data: ``"photos"`` makes them by :func:`~simlib.triplets.photos.photos`; ``"bapps"`` draws them from
+            the clear winners of the validation split, as the paper does; a path draws them from all triplets
+            of a folder or CSV file, as :func:`open_triplets` reads it.
+        n: how many, at least 1.
+        seed: chooses another draw, at least 0.
+
+    Returns:
+        n triplets, float32, on the CPU, all values 8-bit levels; ``draw(data, 8)`` begins ``draw(data, 16)``.
+
+    Raises:
+        AbsentError: BAPPS is not on this machine.
+        InputError: a number out of its range, fewer than n triplets there, or data that cannot be read.
+        UnknownNameError: a column of the CSV file that means nothing.
+    """
+    if data == "photos":
+        return photos(n, seed=seed)
+    require_count("n", n, 1)
+    require_count("seed", seed, 0)
+    stored = open_triplets(data)
+    what = "triplets"
+    if data == "bapps":
+        stored, what = stored.clear_winners(), "clear winners"
+    if len(stored) < n:
+        raise InputError(
+            f"{data} has {len(stored)} {what}, fewer than the {n} asked for. Set n to {len(stored)}."
+        )
+    return stored[np.random.default_rng(seed).permutation(len(stored))[:n]]
+
+
+def open_triplets(data: str | os.PathLike[str], *, side: int | None = None) -> TripletFiles:
+    """List triplets that lie in files, to choose from before any image is read.
+
+    Args:
+        data: ``"bapps"`` for the validation split; a folder with ``ref``, ``p0``, ``p1`` and perhaps
+            ``judge``, or with folders of such (see :mod:`simlib.triplets.layout`); or a CSV file (see
+            :func:`simlib.triplets.table.read_table`).
+        side: scale every image to this height and width; None leaves them, and then their sizes must agree.
+
+    Raises:
+        AbsentError: BAPPS is not on this machine.
+        InputError: there is nothing of that name, or it cannot be read.
+        UnknownNameError: a column of the CSV file that means nothing.
+    """
+    return replace(_open(data), side=side)
+
+
+def _open(data: str | os.PathLike[str]) -> TripletFiles:
+    if data == "bapps":
+        return bapps.files()
+    path = Path(data)
+    if path.is_dir():
+        return read_folder(path)
+    if path.is_file():
+        return read_table(path)
+    raise InputError(
+        f"There are no data {os.fspath(data)!r}. Give photos, bapps, or the path of a folder or CSV file."
+    )

@@ -1,0 +1,136 @@
+"""Triplets listed in a CSV file: paths of images and votes."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import get_args
+
+from simlib.errors import InputError, unknown_name
+from simlib.triplets.stored import StoredTriplet, TripletFiles
+from simlib.triplets.triplets import LabelSource
+
+_NEEDED = ("ref", "p0", "p1", "judge")
+_OPTIONAL = ("name", "photograph", "label_source")
+_Line = tuple[str, dict[str, str]]
+"""Where a row stands, such as ``"votes.csv, line 3"``, and its entries by column."""
+
+
+def read_table(path: Path) -> TripletFiles:
+    """List the triplets of a CSV file.
+
+    Its first line names the columns. ``ref``, ``p0`` and ``p1`` are paths of images, relative to the folder
+    of the CSV file; ``judge`` is the share of people who find p1 more similar, empty where nobody was asked.
+    These may follow, and may be empty:
+
+    - ``name``, unique; by default the table's name and the row's number;
+    - ``photograph``, what the triplet was cut from: rows that share it are not independent of each other; by
+      default the entry of ``ref``;
+    - ``label_source``, ``human`` (default) or ``constructed``, the same in all rows.
+
+    Args:
+        path: UTF-8, entries separated by commas.
+
+    Returns:
+        The triplets, row by row; what was done to the images is unknown.
+
+    Raises:
+        InputError: a file that cannot be read, a missing column, or a row that is malformed, repeats a
+            name or names an image that is not there; with the number of the line.
+        UnknownNameError: a column that is none of those above.
+    """
+    lines = _read_lines(path)
+    sources = {entries["label_source"] or "human" for _, entries in lines}
+    if len(sources) > 1:
+        raise InputError(
+            f"{path}: the column label_source has {' and '.join(sorted(sources))}. Constructed labels must "
+            "not be reported as human: make a file of each."
+        )
+    rows = tuple(_row(path, where, entries, number) for number, (where, entries) in enumerate(lines))
+    _validate_names(rows, [where for where, _ in lines])
+    return TripletFiles(rows, "constructed" if "constructed" in sources else "human")
+
+
+def _read_lines(path: Path) -> list[_Line]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.reader(stream, strict=True)
+            columns = next(reader, [])
+            _validate_columns(path, columns)
+            lines = list(_entries(path, columns, ((reader.line_num, row) for row in reader if row)))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read as a CSV file in UTF-8: {error}.") from error
+    if not lines:
+        raise InputError(f"{path} lists no triplet. Give every triplet a line after the columns' names.")
+    return lines
+
+
+def _validate_columns(path: Path, columns: list[str]) -> None:
+    for column in _NEEDED:
+        if columns.count(column) != 1:
+            raise InputError(
+                f"{path}: the first line must name the column {column} once. It names {', '.join(columns)}. "
+                f"Give {','.join(_NEEDED)}, separated by commas."
+            )
+    for place, column in enumerate(columns):
+        if column not in _NEEDED + _OPTIONAL or column in columns[:place]:
+            raise unknown_name(f"or repeated column of {path}:", column, _NEEDED + _OPTIONAL)
+
+
+def _entries(path: Path, columns: list[str], rows: Iterable[tuple[int, list[str]]]) -> Iterator[_Line]:
+    for number, row in rows:
+        where = f"{path}, line {number}"
+        if len(row) != len(columns):
+            raise InputError(
+                f"{where}: {len(row)} entries for {len(columns)} columns. Quote commas in names."
+            )
+        entries = dict.fromkeys(_OPTIONAL, "") | dict(zip(columns, row, strict=True))
+        if entries["label_source"] not in ("", *get_args(LabelSource)):
+            raise InputError(
+                f"{where}: label_source is {entries['label_source']!r}. Give human or constructed."
+            )
+        yield where, entries
+
+
+def _row(path: Path, where: str, entries: dict[str, str], number: int) -> StoredTriplet:
+    ref, p0, p1 = (_image(path.parent, where, part, entries[part]) for part in ("ref", "p0", "p1"))
+    return StoredTriplet(
+        ref=ref,
+        p0=p0,
+        p1=p1,
+        judge=_judge(where, entries["judge"]),
+        name=entries["name"] or f"{path.stem}/{number:06d}",
+        photograph=entries["photograph"] or entries["ref"],
+        folder=path.stem,
+        distortions=("unknown", "unknown"),
+    )
+
+
+def _image(folder: Path, where: str, part: str, entry: str) -> Path:
+    if not entry or not (folder / entry).is_file():
+        raise InputError(
+            f"{where}: {part} is {entry!r}, and {folder} has no such file. Give a path from that folder."
+        )
+    return folder / entry
+
+
+def _judge(where: str, entry: str) -> float:
+    try:
+        share = float(entry) if entry.strip() else float("nan")
+    except ValueError:
+        share = -1.0
+    if share < 0 or share > 1:
+        raise InputError(
+            f"{where}: judge is {entry!r}. Give the share who prefer p1, in [0, 1], "
+            "or nothing where nobody was asked."
+        )
+    return share
+
+
+def _validate_names(rows: Iterable[StoredTriplet], places: list[str]) -> None:
+    seen: dict[str, str] = {}
+    for row, where in zip(rows, places, strict=True):
+        if row.name in seen:
+            raise InputError(f"{where}: the name {row.name!r} is that of {seen[row.name]}. Give it its own.")
+        seen[row.name] = where
