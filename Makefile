@@ -1,4 +1,4 @@
-# Needs make, git and Python 3.11 or newer. Everything is installed into .venv.
+# Needs make, git and Python 3.11.4 or newer. Everything is installed into .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -42,8 +42,8 @@ clean:  ## remove everything that was built, .venv included
 	rm -rf $(BUILD) $(VENV) .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/made.stamp:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { \
+	  echo "Python 3.11.4 or newer is needed, and '$(PYTHON)' is not: make PYTHON=/path/to/python3.11 ..."; exit 1; }
 	@echo "Creating $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@

@@ -17,9 +17,11 @@
 # A perceptual similarity metric is judged by a question with two possible answers: here is a *reference* and
 # here are two *distorted images* of it; which of the two is closer? The unit of this book is therefore a
 # **triplet** $(x_\text{ref}, x_0, x_1)$. This chapter shows the triplets that are attacked in the others, where
-# they come from, and what they cannot stand for.
+# they come from, and what they cannot stand for. Its first dial says where they are drawn from; what is said of
+# photographs and distortions below holds for `photos`, the embedded set. {doc}`15-datasheet` describes that set in full.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 64  # number of triplets to draw
 seed = 0  # seed of the draw: which patches, which distortions
 
@@ -34,10 +36,10 @@ from simlib.kernels.images import LEVELS
 from simlib.report.figures import Panel, picture_grid
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
-from simlib.triplets import DISTORTIONS, photograph_names, photos
+from simlib.triplets import DISTORTIONS, draw
 from simlib.triplets.distortions import apply
 
-triplets = photos(n, seed=seed)
+triplets = draw(data, n, seed=seed)
 triplets
 
 # %% [markdown]
@@ -49,9 +51,9 @@ triplets
 # distort in them. Every photograph is equally likely, whatever its size.
 
 # %%
-names = photograph_names()
-glue("photographs", len(names), display=False)
-first = {name: triplets.photographs.index(name) for name in names if name in triplets.photographs}
+counts = Counter(triplets.photographs)
+glue("photographs", len(counts), display=False)
+first = {name: triplets.photographs.index(name) for name in sorted(counts)[:8]}
 columns = min(4, len(first))
 shown = list(first)[: len(first) // columns * columns]
 grid = [shown[start : start + columns] for start in range(0, len(shown), columns)]
@@ -63,10 +65,10 @@ picture_grid(
 )
 
 # %% [markdown]
-# There are {glue:text}`photographs:d` photographs. That is few: whatever is measured on them holds for patches of these
+# These triplets come from {glue:text}`photographs:d` photographs. From the embedded set that is few: whatever is measured on them holds for patches of these
 # photographs, and the intervals in this book treat patches as independent, which patches of one photograph are
 # not quite. Numbers for natural images at large need BAPPS {cite}`zhang2018unreasonable` or photographs of your own:
-# `photos(n, folder="...")` draws from any folder.
+# `photos(n, folder="...")` cuts patches from any folder, and {doc}`../book/how-to-run` tells how to bring triplets with votes.
 
 # %% [markdown]
 # ## Distortions
@@ -133,8 +135,7 @@ glue("rmse_high", float(rmse.quantile(0.95)), display=False)
 # the paper's PGD may move no value by more than 3.825 levels.
 
 # %% tags=["hide-input"]
-counts = Counter(triplets.photographs)
-Table(("photograph", "triplets"), tuple((name, counts[name]) for name in names))
+Table(("photograph", "triplets"), tuple(sorted(counts.items())[:8]))
 
 # %% [markdown]
 # ## What a triplet is in code
@@ -146,7 +147,7 @@ Table(("photograph", "triplets"), tuple((name, counts[name]) for name in names))
 # %%
 print(triplets[:2])
 print(triplets.names[:2])
-torch.equal(photos(4, seed=seed).p0, triplets.p0[:4])
+torch.equal(draw(data, 4, seed=seed).p0, triplets.p0[:4])
 
 # %% tags=["hide-input"]
-provenance(device="cpu", n=n, seed=seed)
+provenance(device="cpu", data=data, n=n, seed=seed)

@@ -20,6 +20,7 @@
 # after the images were saved in 8 bits.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 48  # number of triplets to attack
 seed = 0  # seed of the draw of triplets
 metric_name = "lpips-alex"  # the metric that is attacked in detail
@@ -45,7 +46,7 @@ from myst_nb import glue
 from simlib import metrics
 from simlib.attacks import RankFlip, fgsm, pgd
 from simlib.benchmark.published import WHITE_BOX_PGD as PUBLISHED
-from simlib.benchmark.statistics import wilson
+from simlib.benchmark.statistics import rate, wilson
 from simlib.kernels.device import pick_device
 from simlib.kernels.images import LEVELS
 from simlib.kernels.projection import truncate_to_8bit
@@ -54,11 +55,11 @@ from simlib.report.figures import curves_with_bands, rate_bars
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
 from simlib.report.teaser import teaser
-from simlib.triplets import photos
+from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
-triplets = photos(n, seed=seed).to(device=where)
+triplets = draw(data, n, seed=seed).to(device=where)
 problem = RankFlip(metric, triplets)
 
 # %% tags=["hide-input"]
@@ -95,13 +96,13 @@ glue("n", n, display=False)
 
 # %%
 fgsm_result = fgsm(problem, progress=True)
-fgsm_rate = wilson(int(fgsm_result.flipped.sum()), n)
+fgsm_rate = rate(fgsm_result.flipped)
 print(fgsm_rate)
 
 # %%
 grid = range(1, 11)
 sizes = (fgsm_result.linf * LEVELS).round()
-by_size = [wilson(int((fgsm_result.flipped & (sizes <= size)).sum()), n) for size in grid]
+by_size = [rate(fgsm_result.flipped & (sizes <= size)) for size in grid]
 
 # %% tags=["hide-input"]
 glue("fgsm_one", str(by_size[0]), display=False)
@@ -142,9 +143,9 @@ curves_with_bands(
 # %%
 paper = pgd(problem, eps=eps, step=step, steps=steps, protocol="paper", progress=True)
 strict = pgd(problem, eps=eps, step=step, steps=steps, protocol="strict", progress=True)
-paper_rate = wilson(int(paper.flipped.sum()), n)
-saved_rate = wilson(int((paper.flipped & paper.flipped_8bit).sum()), n)
-strict_rate = wilson(int(strict.flipped.sum()), n)
+paper_rate = rate(paper.flipped)
+saved_rate = rate(paper.flipped & paper.flipped_8bit)
+strict_rate = rate(strict.flipped)
 
 # %% tags=["hide-input"]
 glue("strict_rate", str(strict_rate), display=False)
@@ -177,7 +178,7 @@ FlipExplorer(problem, shown, eps=eps, step=step, steps=steps)
 # %%
 taken = list(range(steps + 1))
 by_step = {
-    name: [wilson(int((result.flipped & (result.steps <= t)).sum()), n) for t in taken]
+    name: [rate(result.flipped & (result.steps <= t)) for t in taken]
     for name, result in (("paper protocol", paper), ("strict protocol", strict))
 }
 
@@ -215,9 +216,8 @@ early = paper.flipped & (paper.steps <= 3)
 erased = paper.flipped & ~paper.flipped_8bit
 
 # %% tags=["hide-input"]
-found = int(paper.flipped.sum())
 for name, mask in (("early", early), ("erased", erased)):
-    glue(name, str(wilson(int(mask.sum()), found)) if found else "none of none", display=False)
+    glue(name, str(rate(mask, paper.flipped)) if paper.flipped.any() else "none of none", display=False)
 glue("published_early", str(wilson(PUBLISHED.flipped_within_three, PUBLISHED.flipped)), display=False)
 
 # %% mystnb={"figure": {"name": "fig-erased", "caption": "Of the flips found under the paper protocol at a number of steps, the share that is still flipped after rounding to 8 bits."}} tags=["hide-input"]
@@ -226,7 +226,7 @@ groups = {
     f"{low} to {high}": paper.flipped & (paper.steps >= low) & (paper.steps <= high) for low, high in bins
 }
 groups = {name: group for name, group in groups.items() if group.any()}
-survives = [wilson(int((group & paper.flipped_8bit).sum()), int(group.sum())) for group in groups.values()]
+survives = [rate(paper.flipped_8bit, group) for group in groups.values()]
 rate_bars(
     list(groups),
     {"still flipped": survives},
@@ -252,11 +252,13 @@ print(lost, "of the 256 values of an untouched image lose a level")
 # %% [markdown]
 # ## Beside the published numbers
 #
-# The data differ: the paper attacks the {glue:text}`published_n:,d` triplets of BAPPS on which all five judges agree, this page patches of a few
-# photographs, half of which have no label. The table is there to see whether the order of magnitude holds, not to confirm the digits.
+# The data differ: the paper attacks the {glue:text}`published_n:,d` triplets of BAPPS on which all five judges agree, this page {glue:text}`n:d` triplets
+# from {glue:text}`photographs:d` photographs, of which {glue:text}`unlabelled:d` have no label. The table is there to see whether the order of magnitude holds, not to confirm the digits.
 
 # %% tags=["hide-input"]
 glue("published_n", PUBLISHED.n, display=False)
+glue("photographs", len(set(triplets.photographs)), display=False)
+glue("unlabelled", int(triplets.judge.isnan().sum()), display=False)
 
 
 def mean_and_deviation(values: torch.Tensor) -> str:
@@ -270,7 +272,7 @@ flips = paper.steps[done].float()
 Table(
     ("PGD, paper protocol", f"here, {metric.spec.title}", "published, LPIPS (Alex)"),
     (
-        ("data", "patches of photographs", "BAPPS, clear winners"),
+        ("data", data, "BAPPS, clear winners"),
         ("n", n, PUBLISHED.n),
         ("flipped", paper_rate, wilson(PUBLISHED.flipped, PUBLISHED.n)),
         ("steps of the flipped, mean", float(flips.mean()) if len(flips) else None, PUBLISHED.steps[0]),
@@ -304,9 +306,7 @@ by_ratio = {
     for upper in PUBLISHED.rate_by_ratio
 }
 by_ratio = {name: entry for name, entry in by_ratio.items() if entry[0].any()}
-here = [
-    wilson(int((paper.flipped & inside).sum()), int(inside.sum())) for inside, published in by_ratio.values()
-]
+here = [rate(paper.flipped, inside) for inside, published in by_ratio.values()]
 
 # %% mystnb={"figure": {"name": "fig-ratio", "caption": "Share flipped by the ratio of the two distances before the attack, here with 95 % intervals, and as published for LPIPS (Alex)."}} tags=["hide-input"]
 figure = rate_bars(
@@ -330,10 +330,13 @@ figure.add_scatter(
 
 # %%
 available, absent = metrics.load_available(table_metrics, device=where)
-some = triplets[:table_n] if table_n <= n else photos(table_n, seed=seed).to(device=where)
+some = triplets[:table_n] if table_n <= n else draw(data, table_n, seed=seed).to(device=where)
 budget = {"eps": eps, "step": step, "steps": steps, "progress": True}
 results = {}
 for each in available:
+    if each.spec.name == metric.spec.name and len(some) == n:
+        results[each.spec.title] = {"fgsm": fgsm_result, "paper": paper, "strict": strict}
+        continue
     attacked = RankFlip(each, some)
     results[each.spec.title] = {
         "fgsm": fgsm(attacked, progress=True),
@@ -343,12 +346,10 @@ for each in available:
 
 # %% tags=["hide-input"]
 rates = {
-    name: [wilson(int(result[attack].flipped.sum()), len(some)) for result in results.values()]
+    name: [rate(result[attack].flipped) for result in results.values()]
     for name, attack in (("FGSM, strict", "fgsm"), ("PGD, paper", "paper"), ("PGD, strict", "strict"))
 }
-saved = [
-    wilson(int((r["paper"].flipped & r["paper"].flipped_8bit).sum()), len(some)) for r in results.values()
-]
+saved = [rate(r["paper"].flipped & r["paper"].flipped_8bit) for r in results.values()]
 published = {metrics.spec_of(PUBLISHED.metric).title: wilson(PUBLISHED.flipped, PUBLISHED.n)}
 Table(
     (
@@ -418,6 +419,7 @@ teaser(
 # %% tags=["hide-input"]
 provenance(
     device=where,
+    data=data,
     n=n,
     seed=seed,
     metric=metric.spec.title,

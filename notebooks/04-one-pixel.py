@@ -20,6 +20,7 @@
 # and Sakurai {cite}`su2019onepixel`, which Ghildyal and Liu {cite}`ghildyal2023attacking` turned against perceptual metrics.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 48  # number of triplets to attack
 seed = 0  # seed of the draw of triplets and of the search
 metric_name = "lpips-alex"  # the metric that is attacked in detail
@@ -56,11 +57,11 @@ from simlib.report.figures import (
 )
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
-from simlib.triplets import photos
+from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
-triplets = photos(n, seed=seed).to(device=where)
+triplets = draw(data, n, seed=seed).to(device=where)
 problem = RankFlip(metric, triplets)
 
 # %% tags=["hide-input"]
@@ -399,7 +400,7 @@ figure.update_layout(
 
 # %%
 available, absent = metrics.load_available(table_metrics, device=where)
-some = triplets[:table_n] if table_n <= n else photos(table_n, seed=seed).to(device=where)
+some = triplets[:table_n] if table_n <= n else draw(data, table_n, seed=seed).to(device=where)
 settings = {"population": population, "generations": generations, "seed": seed, "progress": True}
 results = {}
 for each in available:
@@ -468,6 +469,7 @@ glue("found_possible", str(wilson(found, count)) if count else "none, as there i
 # %% tags=["hide-input"]
 provenance(
     device=where,
+    data=data,
     n=n,
     seed=seed,
     metric=metric.spec.title,

@@ -21,6 +21,7 @@
 # Ghildyal & Liu {cite}`ghildyal2023attacking` turn it on perceptual metrics.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 48  # number of triplets to attack
 seed = 0  # seed of the draw of triplets
 metric_name = "lpips-alex"  # the metric that is attacked in detail
@@ -49,11 +50,11 @@ from simlib.report.figures import COLORS, Panel, curves_with_bands, picture_grid
 from simlib.report.flows import Moved, flicker, flow_colors, flow_slider
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
-from simlib.triplets import photos
+from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
-triplets = photos(n, seed=seed).to(device=where)
+triplets = draw(data, n, seed=seed).to(device=where)
 problem = RankFlip(metric, triplets)
 some = triplets[: min(table_n, n)]
 available, absent = metrics.load_available(table_metrics, device=where)
@@ -397,6 +398,7 @@ rate_bars(
 # %% tags=["hide-input"]
 provenance(
     device=where,
+    data=data,
     n=n,
     seed=seed,
     metric=metric.spec.title,

@@ -23,6 +23,7 @@
 # {cite}`xiao2018spatially`, and with PGD that goes on where stAdv has stopped. This chapter makes them anew and asks the others.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 48  # number of triplets, of which those that stAdv flips are used
 seed = 0  # seed of the draw of triplets
 metric_name = "lpips-alex"  # the metric on which images are made
@@ -49,14 +50,14 @@ from simlib.kernels.projection import round_to_8bit
 from simlib.report.figures import Panel, amplified_change, picture_slider, rate_bars
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
-from simlib.triplets import photos
+from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
 judges, absent = metrics.load_available(
     [name for name in judge_names if name != metric.spec.name], device=where
 )
-everything = RankFlip(metric, photos(n, seed=seed).to(device=where))
+everything = RankFlip(metric, draw(data, n, seed=seed).to(device=where))
 
 # %% tags=["hide-input"]
 for key, value in {
@@ -294,6 +295,7 @@ Table(
 # %% tags=["hide-input"]
 provenance(
     device=where,
+    data=data,
     n=n,
     seed=seed,
     metric=metric.spec.title,

@@ -20,6 +20,7 @@
 # pass for a good one. And one may change the **reference** itself, which moves both distances at once.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 48  # number of triplets to attack
 seed = 0  # seed of the draw of triplets
 metric_name = "lpips-alex"  # the metric that is attacked in detail
@@ -60,11 +61,11 @@ from simlib.report.explorer import FlipExplorer
 from simlib.report.figures import Panel, amplified_change, curves_with_bands, picture_slider, rate_bars
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
-from simlib.triplets import photos
+from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
-triplets = photos(n, seed=seed).to(device=where)
+triplets = draw(data, n, seed=seed).to(device=where)
 targets = ("closer", "farther", "reference")
 problems = {target: RankFlip(metric, triplets, target) for target in targets}
 
@@ -379,6 +380,7 @@ glue("reverse_left_out", left_out, display=False)
 # %% tags=["hide-input"]
 provenance(
     device=where,
+    data=data,
     n=n,
     seed=seed,
     metric=metric.spec.title,

@@ -19,6 +19,7 @@
 # that flips you?** The answer is its *flip radius*, and every rate at every budget can be read off it.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 48  # number of triplets
 seed = 0  # seed of the draw of triplets
 metric_name = "lpips-alex"  # the metric that is looked at in detail
@@ -46,11 +47,11 @@ from simlib.report.explorer import result_panels
 from simlib.report.figures import COLORS, curves_with_bands, flip_rows, picture_slider
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
-from simlib.triplets import photos
+from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
-triplets = photos(n, seed=seed).to(device=where)
+triplets = draw(data, n, seed=seed).to(device=where)
 
 # %% tags=["hide-input"]
 values = triplets.ref[0].numel()
@@ -384,6 +385,7 @@ curves_with_bands(
 # %% tags=["hide-input"]
 provenance(
     device=where,
+    data=data,
     n=n,
     seed=seed,
     metric=metric.spec.title,

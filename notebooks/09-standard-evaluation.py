@@ -20,6 +20,7 @@
 # that of the strongest attack for each triplet.
 
 # %% tags=["parameters"]
+data = "photos"  # "photos", "bapps", or a folder or CSV file of your own
 n = 48  # number of triplets
 seed = 0  # seed of the draw of triplets
 metric_name = "lpips-alex"  # the metric that is looked at in detail
@@ -47,11 +48,11 @@ from simlib.report.explorer import result_panels
 from simlib.report.figures import COLORS, flip_rows, picture_slider, rate_bars
 from simlib.report.provenance import provenance
 from simlib.report.tables import Table
-from simlib.triplets import photos
+from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
-triplets = photos(n, seed=seed).to(device=where)
+triplets = draw(data, n, seed=seed).to(device=where)
 
 # %% tags=["hide-input"]
 glue("standard_metric", metric.spec.title, display=False)
@@ -330,6 +331,7 @@ Table(
 # %% tags=["hide-input"]
 provenance(
     device=where,
+    data=data,
     n=n,
     seed=seed,
     metric=metric.spec.title,

@@ -31,7 +31,7 @@ class WeightsError(SimlibError, RuntimeError):
 
 
 class AbsentError(SimlibError):
-    """Something that a metric needs is not on this machine; another metric may do."""
+    """A package, weights or data are not on this machine; another metric or set may do."""
 
 
 class AbsentWeightsError(WeightsError, AbsentError):

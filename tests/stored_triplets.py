@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from simlib.triplets import Triplets, write_image
+
 VAL_FOLDERS = ("traditional", "cnn", "superres", "deblur", "color", "frameinterp")
 
 
@@ -43,3 +45,13 @@ def save_split(folder: Path, shares: Sequence[float] = (0.0, 0.4, 1.0)) -> Mappi
     for first, name in enumerate(VAL_FOLDERS):
         save_folder(folder / name, shares, first)
     return {name: folder / name for name in VAL_FOLDERS}
+
+
+def save_as_split(folder: Path, triplets: Triplets) -> None:
+    """Write triplets with labels as a validation split, one after the other into its folders."""
+    for number, one in enumerate(triplets):
+        inside = folder / VAL_FOLDERS[number % len(VAL_FOLDERS)]
+        for part in ("ref", "p0", "p1"):
+            (inside / part).mkdir(parents=True, exist_ok=True)
+            write_image(getattr(one, part)[0], inside / part / f"{number:06d}.png")
+        save_judge(inside / "judge" / f"{number:06d}.npy", float(one.judge))

@@ -59,7 +59,7 @@ def test_conda_installs_what_make_installs(root: Path) -> None:
         part for part in environment["dependencies"] if isinstance(part, str) and part.startswith("python=")
     )
     assert python == "python=3.11"
-    assert _project(root)["requires-python"] == ">=3.11"
+    assert _project(root)["requires-python"] == ">=3.11.4"
     pip = next(part["pip"] for part in environment["dependencies"] if isinstance(part, dict))
     assert pip == ["-c constraints.txt", "-e .[book,dev]"]
     makefile = (root / "Makefile").read_text()
@@ -86,7 +86,7 @@ def test_make_refuses_an_old_python_clearly(root: Path, tmp_path: Path) -> None:
     command = ["make", f"PYTHON={old}", f"VENV={tmp_path / 'venv'}", f"{tmp_path / 'venv'}/made.stamp"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "Python 3.11 or newer is needed" in done.stdout
+    assert "Python 3.11.4 or newer is needed" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["simlib", "simlib.cli", "simlib.book"])

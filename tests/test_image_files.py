@@ -1,4 +1,4 @@
-"""Tests of simlib.triplets.image_files: what becomes of a file, row by row of the table there."""
+"""Tests of simlib.triplets.image_files: what becomes of a file, row by row of the table in how-to-run."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ from simlib.book import parameters as dials
 from simlib.book.notebooks import read_notebook, tags
 from simlib.book.run import run_notebooks
 from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
+from simlib.triplets import photos
 from tests.conftest import ROOT
+from tests.stored_triplets import save_as_split
 
 HEAD = """# ---
 # jupyter:
@@ -245,3 +247,23 @@ def test_without_weights_and_network_a_page_says_what_stands_in(
     page = outcome.path.read_text()
     assert "The weights of LPIPS (Alex) could not be had on this machine; ST-LPIPS (Alex) stands in." in page
     assert "Left out for want of weights: LPIPS (Alex)." in page
+
+
+@pytest.mark.slow
+def test_chapters_run_on_votes_in_files_by_one_parameter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ladders = photos(24)[::2]
+    save_as_split(tmp_path / "2afc" / "val", ladders)
+    monkeypatch.setenv("SIMLIB_DATA", str(tmp_path))
+    outcomes = run_notebooks(
+        ["01-triplets", "03-gradient-attacks", "10-accuracy"],
+        profile="smoke",
+        output=tmp_path / "out",
+        source=ROOT / "notebooks",
+        parameters={"all": {"data": "bapps"}},
+    )
+    assert [outcome.problem for outcome in outcomes] == [None] * 3
+    accuracy = json.dumps(read_notebook(outcomes[-1].path))
+    assert "Labels of this page: votes of people." in accuracy
+    assert "one more person" in accuracy

@@ -1,22 +1,6 @@
 """Images in files: read as 8-bit levels or refused by name, and written without loss.
 
-What becomes of a file, each row tested in ``tests/test_image_files.py``:
-
-=============================================  ======================================================
-a file that is                                 is
-=============================================  ======================================================
-RGB of 8 bits: PNG, JPEG, WebP, BMP, GIF       read; a colour profile in it is not applied
-grey, 1 bit, a palette                         read, as RGB
-transparent, in any of these ways              read, laid on white
-turned by the camera's mark (EXIF)             read, turned upright
-JPEG with previews behind it (MPO)             read, the first picture
-animated: GIF, WebP, PNG                       refused: which picture is meant?
-of more than 8 bits a channel                  refused: Pillow would cut them off without a word
-CMYK                                           refused: its colours depend on a profile
-of more than 64 million pixels                 refused before memory is taken for them
-of another format, such as TIFF                refused, whatever its name
-absent, a folder, empty, no image, cut short   refused
-=============================================  ======================================================
+What becomes of a file of which kind is a table in ``book/how-to-run.md``, section Data; each row is tested.
 """
 
 from __future__ import annotations
