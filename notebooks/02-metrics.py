@@ -257,12 +257,12 @@ order = (
 )
 ordered = [[apart[i][j] for j in order] for i in order]
 
-# %% mystnb={"figure": {"name": "fig-disagreement", "caption": "Share of triplets that two metrics rank differently. Point at a cell for n and the interval."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-disagreement", "caption": "Share of triplets that two metrics rank differently; columns stand in the order of the rows. Point at a cell for n and the interval."}} tags=["hide-input"]
 rate_matrix(
     [titles[i] for i in order],
     ordered,
     alt=f"A matrix of the share of triplets that each two of {', '.join(titles)} rank differently.",
-)
+).update_xaxes(showticklabels=False)
 
 # %% [markdown]
 # Whether a metric agrees with what is known of the images, and with people, is the question of {doc}`10-accuracy`.

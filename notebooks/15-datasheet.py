@@ -108,10 +108,10 @@ def distorted(name: str, strength: float) -> torch.Tensor:
     return torch.from_numpy(changed).permute(2, 0, 1).float()
 
 
-# %% mystnb={"figure": {"name": "fig-sheet-distortions", "caption": "One patch under every distortion, from mild to heavy."}} tags=["hide-input"]
+# %% mystnb={"figure": {"name": "fig-sheet-distortions", "caption": "One patch under every distortion; the first column has the least strength, the number under a picture is its own."}} tags=["hide-input"]
 picture_grid(
     [
-        [Panel(distorted(name, s), f"{d.title.lower()}, {s:g}") for s in strengths]
+        [Panel(distorted(name, s), d.title.lower() if s == strengths[0] else f"{s:g}") for s in strengths]
         for name, d in DISTORTIONS.items()
     ],
     alt="A grid of one patch: a row for each distortion, strengths from mild to heavy along it.",
