@@ -6,6 +6,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -87,12 +88,12 @@ def test_looked_for_in_the_named_folder_then_in_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cached = tmp_path / "cache" / "simlib" / "2afc" / "val"
-    cached.mkdir(parents=True)
+    (cached / "cnn" / "ref").mkdir(parents=True)
     assert locate() == cached
     monkeypatch.setenv("SIMLIB_DATA", str(tmp_path / "named"))
     assert data_folders() == [tmp_path / "named", tmp_path / "cache" / "simlib"]
     assert locate() == cached
-    (tmp_path / "named" / "2afc" / "val").mkdir(parents=True)
+    (tmp_path / "named" / "2afc" / "val" / "cnn" / "ref").mkdir(parents=True)
     assert locate() == tmp_path / "named" / "2afc" / "val"
 
 
@@ -374,3 +375,16 @@ def test_a_record_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         (tmp_path / "val.json").write_text(text)
         with pytest.raises(InputError, match=r"val\.json cannot be read"):
             read_record(tmp_path / "val")
+
+
+def test_two_at_once_bring_the_data_once(host: FileServer, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(fetch, folder=tmp_path / "data", url=host.url, progress=False) for _ in range(2)]
+    first, second = (each.result() for each in both)
+    assert first == second
+    assert locate(root=tmp_path / "data") is not None
+
+
+def test_another_folder_called_val_is_not_taken_for_bapps(tmp_path: Path) -> None:
+    (tmp_path / "val" / "n01440764").mkdir(parents=True)
+    assert locate(root=tmp_path) is None

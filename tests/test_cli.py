@@ -37,8 +37,19 @@ def test_metrics_for_programs_tell_all_and_what_they_cost(capsys: pytest.Capture
     assert main(["metrics", "l2", "ssim", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == ["l2", "ssim"]
-    assert all(row["milliseconds"]["both"] > 0 and row["absent"] == "" for row in rows)
+    assert all(row["cost"]["both"] > 0 and row["absent"] == "" for row in rows)
     assert all(row["licence"] and row["citation"] for row in rows)
+
+
+def test_a_metric_with_a_wrong_file_is_told_and_the_others_are_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "alexnet_features.pth").write_bytes(b"cut short")
+    monkeypatch.setenv("SIMLIB_WEIGHTS", str(tmp_path))
+    assert main(["metrics", "l1", "lpips-alex"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].rstrip().endswith("yes")
+    assert "alexnet_features.pth is not the file it should be" in lines[2]
 
 
 def test_an_unknown_metric_is_named(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simlib.downloads import download, server, sha256_of, transfer
+from simlib.downloads import download, lock, server, sha256_of, transfer
 from simlib.errors import DownloadError, OutputError
 from tests.file_server import FileServer, Reply, serving
 
@@ -98,7 +98,7 @@ def test_what_is_there_can_lie_in_a_folder_that_cannot_be_written_to(
     target.parent.mkdir()
     target.write_bytes(BODY)
     monkeypatch.setattr(Path, "mkdir", refuse)
-    monkeypatch.setattr(transfer, "FileLock", refuse)
+    monkeypatch.setattr(lock, "FileLock", refuse)
     assert get(host, target, sha256=DIGEST) == target
 
 
@@ -343,7 +343,7 @@ def test_processes_that_want_the_same_file_download_it_once(host: FileServer, ta
     assert [process.returncode for process in running] == [0, 0, 0], told
     assert target.read_bytes() == BODY
     assert len(host.asked) == 1
-    assert any("another process is downloading it" in text for text in told)
+    assert any("another process is fetching it" in text for text in told)
 
 
 def test_one_that_waited_downloads_itself_when_the_first_fails(host: FileServer, target: Path) -> None:

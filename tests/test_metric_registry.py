@@ -69,12 +69,18 @@ def test_a_prefix_answers_for_all_its_names(monkeypatch: pytest.MonkeyPatch) -> 
 
     @metrics.register_prefix("twice")
     def twice(name: str) -> registry.Entry:
-        spec = metrics.spec_of(name)
-        return MetricSpec(f"twice:{name}", f"Twice {spec.title}"), lambda: metrics.load(name)
+        spec = MetricSpec(f"twice:{name}", f"Twice {metrics.spec_of(name).title}")
+
+        def build() -> Metric:
+            metric = metrics.load(name)
+            metric.spec = spec
+            return metric
+
+        return spec, build
 
     assert metrics.prefixes() == ["twice"]
     assert metrics.spec_of("twice:l2").title == "Twice L2"
-    assert metrics.load("twice:twice:l2").spec.name == "l2"
+    assert metrics.load("twice:twice:l2").spec.title == "Twice Twice L2"
     with pytest.raises(UnknownNameError, match="l2"):
         metrics.load("twice:l3")
     with pytest.raises(UnknownNameError, match="twice:NAME"):
@@ -108,3 +114,14 @@ def test_the_first_error_is_raised_where_none_can_be_had(monkeypatch: pytest.Mon
     monkeypatch.setattr(weights, "load", absent)
     with pytest.raises(AbsentError, match="squeezenet1_1"):
         metrics.load_first("lpips-squeeze", "lpips-vgg")
+
+
+def test_a_metric_must_bear_the_name_it_is_registered_under(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_REGISTER", dict(registry._REGISTER))
+    metrics.register(MetricSpec("mine", "Mine"))(
+        lambda: metrics.from_callable(
+            lambda ref, x: (ref - x).square().mean(dim=(1, 2, 3)), MetricSpec("other", "Other")
+        )
+    )
+    with pytest.raises(InputError, match="'mine' calls itself 'other'"):
+        metrics.load("mine")

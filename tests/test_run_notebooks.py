@@ -245,7 +245,7 @@ def test_without_weights_and_network_a_page_says_what_stands_in(
         parameters={"all": {"n": 4, "table_n": 2}},
     )
     page = outcome.path.read_text()
-    assert "The weights of LPIPS (Alex) could not be had on this machine; ST-LPIPS (Alex) stands in." in page
+    assert "LPIPS (Alex) could not be had on this machine; ST-LPIPS (Alex) stands in." in page
     assert "Left out for want of weights: LPIPS (Alex)." in page
 
 

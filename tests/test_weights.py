@@ -251,3 +251,40 @@ def test_weights_missing_from_their_package(monkeypatch: pytest.MonkeyPatch, tmp
 def test_weights_of_a_package_are_verified() -> None:
     path = weights.fetch("st-lpips-alex")
     assert path == weights.locate("st-lpips-alex")
+
+
+def test_any_accepted_file_in_any_folder_is_found_before_a_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = weights.weights_file("squeezenet1_1")
+    other = list(file.digests)[1]
+    (tmp_path / other).write_bytes(b"x")
+    monkeypatch.setenv(weights.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(weights, "verified", lambda file, path: path)
+    monkeypatch.setattr(weights, "download", lambda *args, **kwargs: pytest.fail("downloaded"))
+    assert weights.fetch("squeezenet1_1") == tmp_path / other
+
+
+def test_a_damaged_file_is_an_error_of_ours_and_recommends_nothing_unsafe(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.pth"
+    torch.save({"a": torch.arange(64.0)}, whole)
+    content = whole.read_bytes()
+    path = tmp_path / "damaged.pth"
+    for place in range(0, len(content), 7):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            weights.read(path)
+        except WeightsError as error:
+            assert "weights_only" not in str(error)
+
+
+def test_only_tensors_are_read_for_a_while_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    monkeypatch.delenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", raising=False)
+    with weights.tensors_only():
+        assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "1"
+        assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD" not in os.environ
+    assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1"
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ

@@ -37,6 +37,8 @@ def _list(options: argparse.Namespace) -> None:
     for each in described:
         if not each["here"]:
             print(f"{each['name']:<12} absent (simlib data {each['name'].replace(' ', ' --split ')})")
+        elif each["problem"]:
+            print(f"{each['name']:<12} {each['problem']}")
         elif each["path"]:
             print(f"{each['name']:<12} {each['path']}")
             print(f"{'':<12} {each['triplets']:,} triplets, {each['clear_winners']:,} clear winners")
@@ -54,16 +56,21 @@ def _describe_photos() -> dict[str, Any]:
         "clear_winners": None,
         "licence": "each photograph's own; see the datasheet in the book",
         "sha256": None,
+        "problem": "",
     }
 
 
 def _describe_bapps(split: str) -> dict[str, Any]:
+    from simlib.errors import InputError
     from simlib.triplets import bapps
     from simlib.triplets.bapps_fetch import counts, read_record
 
-    place = bapps.locate(split)
-    found = counts(bapps.read_split(place, split), split)[-1] if place else None
-    record = read_record(place) if place else None
+    place, found, record, problem = bapps.locate(split), None, None, ""
+    try:
+        found = counts(bapps.read_split(place, split), split)[-1] if place else None
+        record = read_record(place) if place else None
+    except InputError as error:
+        problem = str(error)
     return {
         "name": f"bapps {split}",
         "here": place is not None,
@@ -72,6 +79,7 @@ def _describe_bapps(split: str) -> dict[str, Any]:
         "clear_winners": found.clear_winners if found else None,
         "licence": bapps.LICENCE,
         "sha256": record.sha256 if record else None,
+        "problem": problem,
     }
 
 

@@ -36,27 +36,44 @@ def _metrics(options: argparse.Namespace) -> None:
 
 
 def _describe(spec: Any, device: Any) -> dict[str, Any]:
+    """Collect what is known of a metric; where it cannot be had, or its files are wrong, say so in a line."""
     from simlib import metrics
+    from simlib.errors import SimlibError
     from simlib.metrics.cost import measure_cost
 
-    absent = metrics.why_absent(spec.name)
-    cost = None
+    absent, cost = metrics.why_absent(spec.name), None
     if device is not None and not absent:
-        cost = dataclasses.asdict(measure_cost(metrics.load(spec.name, device=device), device))
-    return {**dataclasses.asdict(spec), "absent": absent, "milliseconds": cost}
+        try:
+            metric = metrics.load(spec.name, device=device)
+            # What a metric found out about itself, such as a gradient that is not there.
+            spec, cost = metric.spec, dataclasses.asdict(measure_cost(metric, device))
+        except SimlibError as error:
+            absent = str(error)
+    weights = [_describe_weights(name) for name in spec.weights]
+    return {**dataclasses.asdict(spec), "weights": weights, "absent": absent, "cost": cost}
+
+
+def _describe_weights(name: str) -> dict[str, Any]:
+    from simlib.metrics.weights import locate, weights_file
+
+    file, path = weights_file(name), locate(name)
+    return {"name": name, "from": file.url or file.package, "path": str(path) if path else None}
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
     from simlib.report.tables import Table
 
-    header = ("name", "title", "family", "side", "gradient", "forward", "both", "licence", "here")
-    print(Table(header, tuple(map(_cells, rows))))
+    header = ("name", "title", "family", "side", "gradient", "forward", "both")
+    print(Table((*header, "citation", "licence", "weights", "here"), tuple(map(_cells, rows))))
     print("side: least height and width in pixels")
     print("forward, both: milliseconds on this machine for a pair of images, without and with its gradient")
+    print("weights: `simlib weights` says where they come from; citation: the key in book/references.bib")
 
 
 def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
-    cost = row["milliseconds"] or {"forward": None, "both": None}
+    cost = row["cost"] or {"forward": None, "both": None}
     gradient = "yes" if row["differentiable"] else "no"
     plain = (row["name"], row["title"], row["family"], row["least_side"], gradient)
-    return (*plain, cost["forward"], cost["both"], row["licence"], row["absent"] or "yes")
+    weights = ", ".join(each["name"] for each in row["weights"]) or "none"
+    known = (row["citation"] or "none", row["licence"], weights, row["absent"] or "yes")
+    return (*plain, cost["forward"], cost["both"], *known)

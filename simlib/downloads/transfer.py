@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from simlib.downloads.lock import one_at_a_time
 from simlib.downloads.order import Order
 from simlib.downloads.server import Answer, RefusedError, TransientError, UnreachableError, ask
 from simlib.errors import DownloadError, OutputError
@@ -58,7 +55,7 @@ def download(
     try:
         if not target.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _one_at_a_time(order, progress):
+            with one_at_a_time(order.beside("lock"), order.title, progress):
                 if not target.is_file():
                     _obtain(order, progress)
                     return target
@@ -71,25 +68,6 @@ def download(
     if difference:
         raise DownloadError(f"{target} is there, but is not {title}: {difference}. Delete it and try again.")
     return target
-
-
-@contextlib.contextmanager
-def _one_at_a_time(order: Order, progress: bool) -> Iterator[None]:
-    """Wait while another process downloads the same file."""
-    lock = FileLock(order.beside("lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        if progress:
-            tqdm.write(f"{order.title}: another process is downloading it, waiting", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        # Removed while it is held: filelock (3.25 and later) sees that a lock which it waited for is gone.
-        with contextlib.suppress(OSError):
-            order.beside("lock").unlink()
-        lock.release()
 
 
 def _obtain(order: Order, progress: bool) -> None:

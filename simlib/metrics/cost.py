@@ -20,7 +20,7 @@ class Cost:
     """Milliseconds for one pair of images, in the fastest of several batches.
 
     Attributes:
-        side: height and width of the images.
+        side: height and width of the images, in pixels.
         forward: for the distance, both images looked at.
         both: for the distance and its gradient with respect to one image; None if it has no gradient.
     """

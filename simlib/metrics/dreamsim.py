@@ -107,15 +107,14 @@ def dreamsim() -> Metric:
         tempfile.TemporaryDirectory() as folder,
         torch.random.fork_rng(devices=[]),
         warnings.catch_warnings(),
+        weights.tensors_only(),
     ):
         warnings.filterwarnings("error", message="Found missing adapter keys")
         try:
             _unpack(archive, Path(folder))
             return EmbeddingDistance(_model(package, peft, Path(folder)))
         except Exception as error:  # four packages read these files, each with errors of its own
-            # The first sentence only: torch goes on to recommend reading the file unsafely.
-            reason = str(error).partition("\n")[0].partition(". ")[0]
             raise WeightsError(
-                f"{archive} cannot be read as the weights of DreamSim: {reason}. "
+                f"{archive} cannot be read as the weights of DreamSim: {weights.first_sentence(error)}. "
                 "Delete it and run `simlib weights fetch dreamsim`."
             ) from error

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import importlib
 import importlib.util
-import os
 import pickle
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -17,6 +14,7 @@ from torch import Tensor, nn
 
 from simlib.errors import AbsentPackageError, AbsentWeightsError, InputError, WeightsError, unknown_name
 from simlib.kernels.precision import keep_precision
+from simlib.metrics import weights
 from simlib.metrics.metric import Metric, MetricSpec
 from simlib.metrics.own import from_callable
 from simlib.metrics.registry import Entry, register_prefix
@@ -92,8 +90,9 @@ def _build(name: str, spec: MetricSpec, similarity: bool, best: float | None) ->
     warnings.warn(f"{spec.title} comes with the licence {_LICENCE}.", stacklevel=2)
     package = _import("pyiqa")
     try:
-        with torch.random.fork_rng(devices=[]), _tensors_only():
+        with torch.random.fork_rng(devices=[]), weights.tensors_only():
             model = package.create_metric(name, as_loss=True, loss_reduction="none", device="cpu")
+            return from_callable(_ReferenceFirst(model), spec, higher_is_closer=similarity, best=best)
     except ImportError as error:
         raise _absent_package(error) from error
     except pickle.UnpicklingError as error:
@@ -106,7 +105,6 @@ def _build(name: str, spec: MetricSpec, similarity: bool, best: float | None) ->
             f"{spec.title}: pyiqa could not fetch its weights: {reason}. "
             "Load it once on a machine with network, and copy the caches of torch hub and Hugging Face here."
         ) from error
-    return from_callable(_ReferenceFirst(model), spec, higher_is_closer=similarity, best=best)
 
 
 def _import(module: str) -> Any:
@@ -121,18 +119,3 @@ def _absent_package(error: ImportError) -> AbsentPackageError:
         f"pyiqa cannot be used: {error}. Install what it needs: pip install 'simlib[pyiqa]'. "
         f"Its licence is {_LICENCE}."
     )
-
-
-@contextlib.contextmanager
-def _tensors_only() -> Iterator[None]:
-    """Have torch read nothing but tensors from files; pyiqa would have it run what a file says."""
-    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(variable)
-    os.environ[variable] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[variable]
-        else:
-            os.environ[variable] = before

@@ -90,6 +90,8 @@ def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = 
 
     Raises:
         UnknownNameError: naming the nearest known metrics.
+        InputError: if a name with a prefix does not stand for a metric with a reference, or the function that
+            builds the metric gives it another name.
         AbsentPackageError: if the package that computes it is not installed.
         WeightsError: if weights are absent and cannot be downloaded, or are not the right ones.
     """
@@ -98,6 +100,11 @@ def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = 
     metric = build()
     # A metric that looked at itself while it was built, and found something out, brings its own spec.
     metric.spec = getattr(metric, "spec", spec)
+    if metric.spec.name != spec.name:
+        raise InputError(
+            f"The metric registered as {spec.name!r} calls itself {metric.spec.name!r}. "
+            "Give both the same spec."
+        )
     return metric.eval().requires_grad_(False).to(device=device, dtype=dtype)
 
 
@@ -164,7 +171,7 @@ def load_first(
         passed = " and ".join(title for title, _ in missed)
         return (
             metric,
-            f"The weights of {passed} could not be had on this machine; {metric.spec.title} stands in.",
+            f"{passed} could not be had on this machine; {metric.spec.title} stands in.",
         )
     raise missed[0][1]
 

@@ -64,7 +64,10 @@ class Smoothed(Wrapper):
 
     def look(self, images: Tensor, view: int) -> Features:
         """Look at images (N, 3, H, W) with one of the samples of noise."""
-        return self.metric.embed((images + self._noise_for(images)[view]).clamp(0, 1))
+        noisy = images + self._noise_for(images)[view]
+        # Unlike this, ``clamp`` stops the gradient at exactly 0 and 1 too, and black would have no slope.
+        cut = torch.where((noisy < 0) | (noisy > 1), noisy.clamp(0, 1).detach(), noisy)
+        return self.metric.embed(cut)
 
     def combine(self, distances: Tensor) -> Tensor:
         """Return the median (N,) over the samples (samples, N)."""

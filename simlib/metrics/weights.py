@@ -7,10 +7,10 @@ that the file had when it was first downloaded is recorded beside it, and holds 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -79,15 +79,12 @@ def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
         AbsentWeightsError: if they cannot be downloaded, or their package does not hold them.
         WeightsError: if those that are there are not the right ones.
     """
-    file = weights_file(name)
-    if file.package:
-        path = locate(name)
-        if path is None:
-            raise AbsentWeightsError(f"{file.title} should come with its package. {_remedy(file)}")
+    file, path = weights_file(name), locate(name, folder)
+    if path is not None:
         return verified(file, path)
+    if file.package:
+        raise AbsentWeightsError(f"{file.title} should come with its package. {_remedy(file)}")
     target = (folder or folders(file)[0]) / next(iter(file.digests))
-    if target.is_file():
-        return verified(file, target)
     expected = expected_digest(file, target)
     try:
         download(file.url, target, title=file.title, sha256=expected, size=file.size, progress=progress)
@@ -162,13 +159,47 @@ def read(path: Path) -> dict[str, Tensor]:
     """
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # a damaged file makes torch raise almost anything
         raise WeightsError(
-            f"{path} cannot be read as a file of tensors: {error}. Delete it; it is fetched anew."
+            f"{path} cannot be read as a file of tensors: {first_sentence(error)}. {_AGAIN}"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path} holds something else than named tensors. Delete it; it is fetched anew.")
+        raise WeightsError(f"{path} holds something else than named tensors. {_AGAIN}")
     return state
+
+
+_AGAIN = "Delete it, and it is fetched anew; if a package brought it, install that again."
+
+
+def first_sentence(error: Exception) -> str:
+    """Return how an error begins: torch goes on to recommend reading the file unsafely."""
+    return str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+
+
+@contextlib.contextmanager
+def tensors_only() -> Iterator[None]:
+    """Have torch read nothing but tensors, also where a library asks it to run what a file says."""
+    with _environment({"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None}):
+        yield
+
+
+@contextlib.contextmanager
+def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables for a while; None takes one away."""
+    before = {name: os.environ.get(name) for name in changes}
+    try:
+        _set_environment(changes)
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def load(name: str) -> dict[str, Tensor]:

@@ -111,7 +111,12 @@ def locate(split: str = "val", root: Path | None = None) -> Path | None:
     name = split_of(split).name
     roots = data_folders() if root is None else [root]
     candidates = (above / inside / name for above in roots for inside in ("2afc", "", "dataset/2afc"))
-    return next((path for path in candidates if path.is_dir()), None)
+    return next((path for path in candidates if _is_split(path, split)), None)
+
+
+def _is_split(path: Path, split: str) -> bool:
+    """Tell a split from another folder that happens to be called ``val`` or ``train``."""
+    return any((path / folder / "ref").is_dir() for folder in split_of(split).folders)
 
 
 def files(

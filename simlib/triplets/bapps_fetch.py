@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from simlib.archives import unpacked
-from simlib.downloads import download, sha256_of
+from simlib.downloads import download, one_at_a_time, sha256_of
 from simlib.errors import InputError, OutputError
 from simlib.files import written_whole
 from simlib.triplets.bapps import Split, data_folders, locate, read_split, split_of
@@ -81,7 +81,8 @@ def fetch(
 ) -> list[FolderCount]:
     """Bring a split of BAPPS to this machine if it is not there, and check it in either case.
 
-    An interrupted download is taken up again by the next call; interrupted unpacking starts anew.
+    An interrupted download is taken up again by the next call; interrupted unpacking starts anew. While one
+    process fetches, others wait for what it brings.
 
     Args:
         split: ``"val"`` or ``"train"``.
@@ -112,15 +113,19 @@ def fetch(
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"The folder {target.parent} cannot be made: {error}. Name another.") from error
-    if archive is not None:
-        return _put(part, archive, archive.name, target, progress)
-    url = url or part.url
-    size = f"{part.gigabytes} GB" if url == part.url else url
-    arrived = download(
-        url, target.parent / _archive_name(part, url), title=f"BAPPS {split} ({size})", progress=progress
-    )
-    with _removed(arrived, keep):
-        return _put(part, arrived, url, target, progress)
+    with one_at_a_time(target.with_name(f".{split}.lock"), f"BAPPS {split}", progress):
+        there = locate(split, folder)
+        if there is not None:
+            return verify(there, split, progress=progress)
+        if archive is not None:
+            return _put(part, archive, archive.name, target, progress)
+        url = url or part.url
+        size = f"{part.gigabytes} GB" if url == part.url else url
+        arrived = download(
+            url, target.parent / _archive_name(part, url), title=f"BAPPS {split} ({size})", progress=progress
+        )
+        with _removed(arrived, keep):
+            return _put(part, arrived, url, target, progress)
 
 
 def verify(place: Path, split: str, *, progress: bool = True) -> list[FolderCount]:
