@@ -14,6 +14,7 @@ import simlib
 ROOT = Path(simlib.__file__).parent
 FLOORS = {
     "errors": 0,
+    "code": 1,
     "files": 1,
     "downloads": 1,
     "archives": 1,

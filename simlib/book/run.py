@@ -30,8 +30,9 @@ from simlib.book.notebooks import (
     write_notebook,
 )
 from simlib.book.parameters import Values, known_parameters, load_profile, resolve
+from simlib.code import code_hash
 from simlib.errors import InputError, NotebookError, OutputError
-from simlib.report.provenance import HEADLESS_VARIABLE, PROFILE_VARIABLE, code_hash
+from simlib.report.provenance import HEADLESS_VARIABLE, PROFILE_VARIABLE
 
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")

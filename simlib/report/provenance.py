@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
 import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
+
+from simlib.code import code_hash
 
 PROFILE_VARIABLE = "SIMLIB_PROFILE"
 """Names the profile to a notebook that is executed."""
@@ -17,25 +17,6 @@ HEADLESS_VARIABLE = "SIMLIB_HEADLESS"
 """Set where a program executes a notebook and nobody turns its dials."""
 
 _LIBRARIES = ("torch", "torchvision", "lpips", "stlpips_pytorch", "piq", "scikit-image", "numpy", "scipy")
-
-
-def _hash_of_sources() -> str:
-    root = Path(__file__).resolve().parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        source = path.read_bytes()
-        digest.update(f"{path.relative_to(root).as_posix()}\n{len(source)}\n".encode())
-        digest.update(source)
-    return digest.hexdigest()
-
-
-# Taken when the code is loaded: it may change on disk while a long run goes on.
-_AT_IMPORT = _hash_of_sources()
-
-
-def code_hash() -> str:
-    """Return the SHA-256 of all source files of simlib, names and contents, as 64 hex digits."""
-    return _AT_IMPORT
 
 
 @dataclass(frozen=True, repr=False)

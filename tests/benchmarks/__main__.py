@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 
 from simlib import metrics
+from simlib.code import code_hash
 from simlib.files import written_whole
 from simlib.kernels.device import pick_device
-from simlib.report.provenance import code_hash
 from tests.benchmarks import one_pixel, pgd, scaling, stadv
 
 TARGET = Path("_build/bench.json")
