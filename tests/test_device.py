@@ -1,14 +1,22 @@
-"""The choice of a device."""
+"""The choice of a device, and what happens when its memory runs out."""
 
 from __future__ import annotations
 
 import weakref
 
+import psutil
 import pytest
 import torch
 
-from simlib.errors import InputError
-from simlib.kernels.device import MemoryRanOut, exact_convolutions, pick_device, unless_memory_runs_out
+from simlib.errors import InputError, OutOfMemoryError
+from simlib.kernels.device import (
+    MemoryRanOut,
+    exact_convolutions,
+    free_memory,
+    in_fitting_batches,
+    pick_device,
+    unless_memory_runs_out,
+)
 
 
 def test_auto_takes_the_gpu_where_there_is_one() -> None:
@@ -61,3 +69,35 @@ def test_memory_that_ran_out_is_free_for_another_try() -> None:
 
     unless_memory_runs_out(hold_and_fail)
     assert held[0]() is None
+
+
+def test_a_batch_that_does_not_fit_is_halved_and_so_are_those_after_it() -> None:
+    tried: list[tuple[int, int]] = []
+
+    def work(start: int, stop: int) -> list[int]:
+        tried.append((start, stop))
+        if stop - start > 3:
+            raise MemoryError("no room")
+        return list(range(start, stop))
+
+    with pytest.warns(UserWarning, match="10 triplets at once do not fit the memory") as warned:
+        found = list(in_fitting_batches(work, 12, 10))
+    assert [each for part in found for each in part] == list(range(12))
+    assert tried == [(0, 10), (0, 5), (0, 2), (2, 4), (4, 6), (6, 8), (8, 10), (10, 12)]
+    assert len(warned) == 1
+
+
+def test_a_single_sample_that_does_not_fit_is_an_error() -> None:
+    def work(start: int, stop: int) -> None:
+        raise MemoryError("no room for it")
+
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(OutOfMemoryError, match=r"One triplet does not fit the memory \(no room for it\)"),
+    ):
+        list(in_fitting_batches(work, 2, 2))
+
+
+def test_some_memory_is_free() -> None:
+    free = free_memory(torch.device("cpu"))
+    assert 0 < free <= psutil.virtual_memory().total

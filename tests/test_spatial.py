@@ -129,3 +129,31 @@ def test_forms_and_sizes_that_do_not_exist() -> None:
         stadv(RankFlip(any_weights("l2"), random_triplets(1)), form="square")  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="at least 4x4"):
         stadv(RankFlip(any_weights("l2"), random_triplets(1, side=3)))
+
+
+@pytest.mark.parametrize("protocol", get_args(Protocol))
+def test_going_on_from_stadv_is_the_same_as_running_it_anew(
+    metric: Metric, triplets: Triplets, protocol: Protocol
+) -> None:
+    problem = RankFlip(metric, triplets)
+    start = stadv(problem, iterations=6, protocol=protocol)
+    anew = stadv_pgd(problem, iterations=6, steps=3, protocol=protocol)
+    went_on = stadv_pgd(problem, iterations=6, steps=3, protocol=protocol, start=start, batch_size=5)
+    for name in ("images", "flipped", "forwards", "backwards", "steps"):
+        assert torch.equal(getattr(anew, name), getattr(went_on, name)), name
+    assert torch.equal(anew.details["flow"], went_on.details["flow"])
+    assert went_on.seconds > start.seconds
+
+
+def test_a_start_of_something_else_is_refused(metric: Metric, triplets: Triplets) -> None:
+    problem = RankFlip(metric, triplets[:2])
+    starts = [
+        stadv(problem, iterations=2),
+        stadv(problem, iterations=3, seed=1),
+        stadv(problem, iterations=3, protocol="paper"),
+        stadv(problem[:1], iterations=3),
+        pgd(problem, steps=1),
+    ]
+    for start in starts:
+        with pytest.raises(InputError, match="Give what stadv returned for these triplets"):
+            stadv_pgd(problem, iterations=3, start=start)

@@ -15,7 +15,8 @@ from simlib.attacks.gradient import (
 )
 from simlib.attacks.minimal import flip_radius, fmn, radii
 from simlib.attacks.norms import Norm
-from simlib.attacks.problem import FlipBatch, RankFlip, Target
+from simlib.attacks.problem import FlipBatch, RankedFlip, RankFlip
+from simlib.attacks.ranking import Ranking, Target
 from simlib.attacks.registry import ATTACKS, run
 from simlib.attacks.result import AttackResult, Protocol
 from simlib.attacks.sparse import few_pixel, one_pixel
@@ -36,6 +37,8 @@ __all__ = [
     "Norm",
     "Protocol",
     "RankFlip",
+    "RankedFlip",
+    "Ranking",
     "Target",
     "apgd",
     "few_pixel",

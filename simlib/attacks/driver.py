@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 import numbers
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import get_args
 
 import torch
@@ -17,9 +15,9 @@ from tqdm import tqdm
 
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol
-from simlib.errors import InputError, OutOfMemoryError, unknown_name
+from simlib.errors import InputError, unknown_name
 from simlib.kernels.checks import require_count
-from simlib.kernels.device import MemoryRanOut, exact_convolutions, unless_memory_runs_out
+from simlib.kernels.device import exact_convolutions, in_fitting_batches
 from simlib.kernels.projection import round_to_8bit
 
 BATCH_SIZE = 256
@@ -98,38 +96,12 @@ def run_in_batches(
     )
 
     def counted() -> Iterator[AttackResult]:
-        for part in _in_fitting_batches(attack_part, len(problem), batch_size):
+        for part in in_fitting_batches(attack_part, len(problem), batch_size):
             bar.update(len(part))
             yield part
 
     with bar, exact_convolutions():
         return AttackResult.assemble(counted(), len(problem))
-
-
-def _in_fitting_batches(
-    attack_part: Callable[[int, int], AttackResult], n: int, batch_size: int
-) -> Iterator[AttackResult]:
-    """Yield the results of batches in order, halving the batch when the memory runs out."""
-    start, warned = 0, False
-    while start < n:
-        stop = min(start + batch_size, n)
-        part = unless_memory_runs_out(partial(attack_part, start, stop))
-        if not isinstance(part, MemoryRanOut):
-            start = stop
-            yield part
-            continue
-        if stop - start == 1:
-            raise OutOfMemoryError(
-                f"One triplet does not fit the memory ({part.reason}). Use smaller images or another device."
-            )
-        batch_size = (stop - start) // 2
-        if not warned:
-            warnings.warn(
-                f"{stop - start} triplets at once do not fit the memory. The attack goes on with "
-                f"{batch_size}, and with fewer if needed; a smaller batch_size saves the failed try.",
-                stacklevel=4,
-            )
-            warned = True
 
 
 def _attack_unflipped(batch: FlipBatch, attack_batch: Callable[[FlipBatch], Found]) -> Found:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, field
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from simlib.attacks.ranking import Ranking, Target
 from simlib.errors import InputError, unknown_name
 from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_alike, validate_images
 from simlib.metrics import Features, Metric, narrow
 from simlib.triplets import Index, Triplets
-
-Target = Literal["closer", "farther", "reference"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class RankFlip:
         Its memory grows with the number of triplets.
         """
         triplets = self.triplets if (start, stop) == (0, None) else self.triplets[start:stop]
-        return FlipBatch.prepare(self.metric, triplets, self.target)
+        return FlipBatch.prepare(Ranking.look(self.metric, triplets), triplets, self.target)
 
     def margin(self, images: Tensor) -> Tensor:
         """Measure by how much the rank is flipped, (N,): positive exactly when it is.
@@ -74,6 +73,28 @@ class RankFlip:
         validate_alike(self.triplets.ref, "ref", images, "images")
         with exact_convolutions():
             return self.batch().margin(images)
+
+
+@dataclass(frozen=True)
+class RankedFlip(RankFlip):
+    """A problem whose metric has looked at the triplets already, for several attacks on the same ones.
+
+    A part of it is an ordinary problem, and looked at anew.
+
+    Attributes:
+        ranking: what the metric remembers; it stays in memory for as long as the problem does.
+    """
+
+    ranking: Ranking = field(kw_only=True)
+
+    def batch(self, start: int = 0, stop: int | None = None) -> FlipBatch:
+        """Return triplets from ``start`` up to ``stop``, all by default; nothing is looked at again."""
+        part = slice(start, stop)
+        whole = part.indices(len(self)) == (0, len(self), 1)
+        ranking, triplets = (
+            (self.ranking, self.triplets) if whole else (self.ranking[part], self.triplets[part])
+        )
+        return FlipBatch.prepare(ranking, triplets, self.target)
 
 
 @dataclass(frozen=True)
@@ -97,20 +118,20 @@ class FlipBatch:
     target: Target
 
     @classmethod
-    @torch.no_grad()
-    def prepare(cls, metric: Metric, triplets: Triplets, target: Target) -> FlipBatch:
-        """Let the metric rank the two images of each triplet, and look at what will not change."""
-        ref, p0, p1 = (metric.embed(images) for images in (triplets.ref, triplets.p0, triplets.p1))
-        distance0, distance1 = metric.compare(ref, p0), metric.compare(ref, p1)
-        p1_closer = distance0 > distance1
+    def prepare(cls, ranking: Ranking, triplets: Triplets, target: Target) -> FlipBatch:
+        """Pick, by the metric's own ranking of the triplets, what is attacked and what will not change."""
+        p1_closer = ranking.p1_closer
         if target == "reference":
-            fixed = (_choose(p1_closer, p1, p0), _choose(p1_closer, p0, p1))
-            other = torch.full_like(distance0, torch.nan)
-            return cls(metric, triplets.names, triplets.ref, fixed, other, target)
-        attacks_p1 = p1_closer if target == "closer" else ~p1_closer
+            fixed = (
+                _choose(p1_closer, ranking.p1, ranking.p0),
+                _choose(p1_closer, ranking.p0, ranking.p1),
+            )
+            other = torch.full_like(ranking.distance0, torch.nan)
+            return cls(ranking.metric, triplets.names, triplets.ref, fixed, other, target)
+        attacks_p1 = ranking.attacks_p1(target)
         (original,) = _choose(attacks_p1, (triplets.p1,), (triplets.p0,))
-        other = torch.where(attacks_p1, distance0, distance1)
-        return cls(metric, triplets.names, original, (ref,), other, target)
+        other = torch.where(attacks_p1, ranking.distance0, ranking.distance1)
+        return cls(ranking.metric, triplets.names, original, (ranking.ref,), other, target)
 
     def __len__(self) -> int:
         return len(self.names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import get_args
 
@@ -25,6 +26,8 @@ from simlib.kernels.projection import per_sample, round_to_8bit, truncate_to_8bi
 
 PAPER_WEIGHT_RANK, PAPER_WEIGHT_FLOW, PAPER_ITERATIONS = 50.0, 0.05, 50
 """Weights and most iterations of the paper's stAdv."""
+
+_TITLE = "stAdv"
 
 _LEAST_SIDE = 4
 
@@ -81,7 +84,7 @@ def stadv(
     return run_in_batches(
         problem,
         lambda batch: _stadv_batch(batch, settings, protocol, seed),
-        attack="stAdv",
+        attack=_TITLE,
         protocol=protocol,
         parameters={**asdict(settings), "seed": seed},
         batch_size=batch_size,
@@ -99,6 +102,7 @@ def stadv_pgd(
     weight_flow: float = PAPER_WEIGHT_FLOW,
     form: Smoothness = "squared",
     iterations: int = PAPER_ITERATIONS,
+    start: AttackResult | None = None,
     protocol: Protocol = "strict",
     seed: int = 0,
     batch_size: int | None = None,
@@ -119,6 +123,8 @@ def stadv_pgd(
         weight_flow: of :func:`stadv`.
         form: of :func:`stadv`.
         iterations: of :func:`stadv`.
+        start: what :func:`stadv` with the same parameters returned for this problem, to go on from; it is
+            run anew if None. Its evaluations and seconds are counted in either case.
         protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
         seed: decides the direction where the gradient is zero, under the strict protocol.
         batch_size: triplets attacked at once; ``None`` for 256.
@@ -128,16 +134,19 @@ def stadv_pgd(
         The result; ``steps`` are those of PGD, ``details["flow"]`` is the flow of stAdv.
 
     Raises:
-        InputError, NoGradientError: as :func:`stadv` and :func:`simlib.attacks.pgd`.
+        InputError, NoGradientError: as :func:`stadv` and :func:`simlib.attacks.pgd`; InputError also if the
+            start is not of stAdv with these parameters on these triplets.
     """
     settings = _Settings(weight_rank, weight_flow, form, iterations)
     _require_room(problem)
+    if start is not None:
+        _require_start(start, problem, {"seed": seed, **asdict(settings)}, protocol)
     require_budget("eps", eps)
     require_positive("step", step)
     require_count("steps", steps)
 
     def attack_batch(batch: FlipBatch) -> Found:
-        moved = _stadv_batch(batch, settings, protocol, seed)
+        moved = _part_of(start, batch.names) if start else _stadv_batch(batch, settings, protocol, seed)
         saved = truncate_to_8bit(moved.images) if protocol == "paper" else moved.images
         found = pgd_from(batch, saved, eps, step, steps, protocol, False, seed)
         return replace(
@@ -147,7 +156,7 @@ def stadv_pgd(
             details=moved.details,
         )
 
-    return run_in_batches(
+    result = run_in_batches(
         problem,
         attack_batch,
         attack="stAdv+PGD",
@@ -155,6 +164,34 @@ def stadv_pgd(
         parameters={"eps": eps, "step": step, "steps": steps, "seed": seed, **asdict(settings)},
         batch_size=batch_size,
         progress=progress,
+    )
+    return replace(result, seconds=result.seconds + start.seconds) if start else result
+
+
+def _require_start(
+    start: AttackResult, problem: RankFlip, parameters: Mapping[str, object], protocol: Protocol
+) -> None:
+    """Refuse a start that stAdv, called in this way, would not have returned."""
+    described = (start.attack, start.protocol, dict(start.parameters), start.names)
+    if described != (_TITLE, protocol, dict(parameters), problem.triplets.names):
+        raise InputError(
+            f"start is {start.attack} of {len(start)} triplets under the {start.protocol} protocol with "
+            f"{dict(start.parameters)}. Give what stadv returned for these triplets under the {protocol} "
+            f"protocol with {dict(parameters)}, or None."
+        )
+
+
+def _part_of(result: AttackResult, names: Sequence[str]) -> Found:
+    """Return what stAdv found for these triplets."""
+    places = {name: place for place, name in enumerate(result.names)}
+    rows = torch.tensor([places[name] for name in names], device=result.images.device)
+    return Found(
+        images=result.images[rows],
+        flipped=None,
+        steps=result.steps[rows],
+        forwards=result.forwards[rows],
+        backwards=result.backwards[rows],
+        details={name: values[rows] for name, values in result.details.items()},
     )
 
 

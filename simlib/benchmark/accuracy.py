@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from simlib.attacks.driver import BATCH_SIZE
+from simlib.attacks.ranking import Ranking
 from simlib.benchmark.statistics import Mean, Rate, mean_interval, rate
 from simlib.errors import InputError
 from simlib.kernels.checks import require_count
-from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_alike
 from simlib.metrics import Metric
 from simlib.triplets import Triplets
@@ -38,13 +38,12 @@ def distances(metric: Metric, triplets: Triplets, batch_size: int = BATCH_SIZE) 
     if len(triplets) == 0:
         raise InputError("There is no triplet to measure. Give at least one.")
     require_count("batch_size", batch_size)
+    metric.validate(triplets.ref)
     first, second = [], []
-    with torch.no_grad(), exact_convolutions():
-        for start in range(0, len(triplets), batch_size):
-            part = triplets[start : start + batch_size]
-            anchor = metric.anchor(part.ref)
-            first.append(anchor(part.p0))
-            second.append(anchor(part.p1))
+    for start in range(0, len(triplets), batch_size):
+        ranking = Ranking.look(metric, triplets[start : start + batch_size])
+        first.append(ranking.distance0)
+        second.append(ranking.distance1)
     return torch.cat(first), torch.cat(second)
 
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from simlib.attacks import RankFlip, Target
+from simlib.attacks import RankFlip
 from simlib.attacks.driver import BATCH_SIZE
+from simlib.attacks.ranking import Ranking
 from simlib.benchmark.statistics import Rate, wilson
 from simlib.kernels.checks import require_count
-from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_alike, validate_images
 from simlib.metrics import Metric
-from simlib.triplets import Triplets
 
 
 @dataclass(frozen=True)
@@ -60,33 +59,13 @@ def transfer(problem: RankFlip, images: Tensor, metric: Metric, batch_size: int 
     metric.validate(images)
     require_count("batch_size", batch_size)
     agrees, flipped = [], []
-    with torch.no_grad(), exact_convolutions():
-        for start in range(0, len(problem), batch_size):
-            part = slice(start, start + batch_size)
-            triplets = problem.triplets[part]
-            p1_closer, margin = _judge(metric, triplets, images[part], problem.target)
-            same = p1_closer == _finds_p1_closer(problem.metric, triplets)
-            agrees.append(same)
-            flipped.append(same & (margin > 0))
+    for start in range(0, len(problem), batch_size):
+        part = slice(start, start + batch_size)
+        triplets = problem.triplets[part]
+        source, judge = Ranking.look(problem.metric, triplets), Ranking.look(metric, triplets)
+        same = judge.p1_closer == source.p1_closer
+        attacked_p1 = source.attacks_p1(problem.target)
+        attacked = judge.with_attacked(images[part], problem.target, attacked_p1)
+        agrees.append(same)
+        flipped.append(same & judge.is_reversed(*attacked))
     return Transfer(torch.cat(agrees), torch.cat(flipped))
-
-
-def _finds_p1_closer(metric: Metric, triplets: Triplets) -> Tensor:
-    ref, p0, p1 = (metric.embed(images) for images in (triplets.ref, triplets.p0, triplets.p1))
-    return metric.compare(ref, p0) > metric.compare(ref, p1)
-
-
-def _judge(metric: Metric, triplets: Triplets, images: Tensor, target: Target) -> tuple[Tensor, Tensor]:
-    """Return whether p1 was closer before the attack, and the margin after it, (N,) each."""
-    ref, p0, p1, attacked = (metric.embed(each) for each in (triplets.ref, triplets.p0, triplets.p1, images))
-    distance0, distance1 = metric.compare(ref, p0), metric.compare(ref, p1)
-    p1_closer = distance0 > distance1
-    if target == "reference":
-        distance0, distance1 = metric.compare(attacked, p0), metric.compare(attacked, p1)
-    closer = torch.where(p1_closer, distance1, distance0)
-    farther = torch.where(p1_closer, distance0, distance1)
-    if target == "closer":
-        closer = metric.compare(ref, attacked)
-    elif target == "farther":
-        farther = metric.compare(ref, attacked)
-    return p1_closer, closer - farther

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
+import psutil
 import torch
 
-from simlib.errors import InputError
+from simlib.errors import InputError, OutOfMemoryError
 
 Result = TypeVar("Result")
 
@@ -64,6 +67,48 @@ def unless_memory_runs_out(work: Callable[[], Result]) -> Result | MemoryRanOut:
         reason = (str(error) or type(error).__name__).splitlines()[0]
     torch.cuda.empty_cache()
     return MemoryRanOut(reason)
+
+
+def in_fitting_batches(work: Callable[[int, int], Result], n: int, batch_size: int) -> Iterator[Result]:
+    """Yield the results of batches of samples, in order; a batch that does not fit the memory is halved.
+
+    Those after it are no larger, and one warning says so.
+
+    Args:
+        work: computes the samples from a first one up to a last one, which is left out.
+        n: how many samples.
+        batch_size: samples at once, to begin with.
+
+    Raises:
+        OutOfMemoryError: if a single sample does not fit.
+    """
+    start, warned = 0, False
+    while start < n:
+        stop = min(start + batch_size, n)
+        part = unless_memory_runs_out(partial(work, start, stop))
+        if not isinstance(part, MemoryRanOut):
+            start = stop
+            yield part
+            continue
+        if stop - start == 1:
+            raise OutOfMemoryError(
+                f"One triplet does not fit the memory ({part.reason}). Use smaller images or another device."
+            )
+        batch_size = (stop - start) // 2
+        if not warned:
+            warnings.warn(
+                f"{stop - start} triplets at once do not fit the memory. The attack goes on with "
+                f"{batch_size}, and with fewer if needed; a smaller batch_size saves the failed try.",
+                stacklevel=4,
+            )
+            warned = True
+
+
+def free_memory(device: torch.device) -> int:
+    """Return how many bytes can be had on a device without taking them from others."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
 
 
 @contextlib.contextmanager
