@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ def written_whole(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
+        _flush(temporary)
         temporary.replace(target)
     except OSError as error:
         raise OutputError(
@@ -31,3 +33,9 @@ def written_whole(target: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the content is on the disk: a name must not survive a power cut that its content did not."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

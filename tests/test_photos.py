@@ -214,3 +214,12 @@ def test_folders_that_are_absent_or_empty_are_refused(tmp_path: Path) -> None:
 def test_numbers_out_of_their_range_are_refused(arguments: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="whole number"):
         photos(**arguments)
+
+
+def test_a_draw_may_begin_later() -> None:
+    whole, part = photos(6, seed=9, side=32), photos(2, seed=9, side=32, first=3)
+    assert part.names == whole.names[3:5]
+    assert torch.equal(part.ref, whole.ref[3:5])
+    assert torch.equal(part.p1, whole.p1[3:5])
+    with pytest.raises(InputError, match="first"):
+        photos(2, first=-1)

@@ -19,6 +19,7 @@ from PIL import Image
 from simlib.errors import AbsentError, InputError, UnknownNameError
 from simlib.triplets import TripletFiles, Triplets, draw, open_triplets, photos, stored
 from simlib.triplets.layout import read_judge
+from simlib.triplets.sources import drawn
 from tests.stored_triplets import levels, save_folder, save_image, save_judge, save_split
 
 SHARES = (0.0, 0.2, 1.0, 0.6, 1.0, 0.0)
@@ -31,8 +32,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def expected_images(part: int, numbers: list[int], first: int = 0) -> torch.Tensor:
-    drawn = np.stack([levels(first, number, part) for number in numbers])
-    return torch.from_numpy(drawn).permute(0, 3, 1, 2) / 255
+    images = np.stack([levels(first, number, part) for number in numbers])
+    return torch.from_numpy(images).permute(0, 3, 1, 2) / 255
 
 
 def assert_same(first: Triplets, second: Triplets) -> None:
@@ -457,6 +458,21 @@ def test_a_short_draw_begins_a_longer_one(
     longer = draw(folder, short + more, seed=seed)
     assert_same(draw(str(folder), short, seed=seed), longer[:short])
     assert set(longer.names) <= set(open_triplets(folder).names)
+
+
+def test_parts_of_what_is_drawn_are_parts_of_the_draw(folder: Path) -> None:
+    for data in (folder, "photos"):
+        whole, parts = draw(data, 5, seed=3), drawn(data, 5, seed=3)
+        assert len(parts) == 5
+        joined = Triplets.concatenate([parts[:2], parts[2:3], parts[3:9]])
+        assert joined.names == whole.names
+        assert torch.equal(joined.p1, whole.p1)
+
+
+def test_all_that_there_is(folder: Path) -> None:
+    assert len(drawn(folder, None)) == len(open_triplets(folder))
+    with pytest.raises(InputError, match="no end to the triplets of photos"):
+        drawn("photos", None)
 
 
 def test_seeds_make_other_draws_and_none_is_preferred(folder: Path) -> None:

@@ -134,6 +134,19 @@ def verified(file: WeightsFile, path: Path) -> Path:
     return path
 
 
+def digest_of(name: str) -> str:
+    """Return the SHA-256 of the file that holds the named weights, as 64 hex digits.
+
+    Raises:
+        UnknownNameError: if no weights have this name.
+        AbsentWeightsError: if they are not on this machine; nothing is downloaded.
+    """
+    file, path = weights_file(name), locate(name)
+    if path is None:
+        raise AbsentWeightsError(_absent(file, folders(file), "Nothing was downloaded."))
+    return _digest(path, path.stat().st_mtime_ns, path.stat().st_size)
+
+
 @functools.cache
 def _digest(path: Path, modified: int, size: int) -> str:
     """Hash a file of this time stamp and size, once in a process: the large ones take seconds."""

@@ -64,7 +64,12 @@ class _Sample:
 
 
 def photos(
-    n: int, *, seed: int = 0, side: int = _USUAL_SIDE, folder: str | os.PathLike[str] | None = None
+    n: int,
+    *,
+    seed: int = 0,
+    side: int = _USUAL_SIDE,
+    folder: str | os.PathLike[str] | None = None,
+    first: int = 0,
 ) -> Triplets:
     """Make triplets from photographs, distorted by the "traditional" family.
 
@@ -79,6 +84,7 @@ def photos(
         seed: chooses another set, at least 0.
         side: height and width of the patches in pixels, at least 16.
         folder: PNG, JPEG and WebP files to cut from; None takes the photographs inside scikit-image.
+        first: number of the first triplet: ``photos(8, first=8)`` are the last eight of ``photos(16)``.
 
     Returns:
         n triplets, float32, on the CPU, with ``label_source="constructed"``; all values are 8-bit levels,
@@ -88,11 +94,12 @@ def photos(
         InputError: a number out of its range; a folder without photographs; a file that cannot be read, is
             smaller than the side, or is too flat to cut from (all with the file's name).
     """
-    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("side", side, _SMALLEST_SIDE)):
+    least_values = (("n", n, 1), ("seed", seed, 0), ("side", side, _SMALLEST_SIDE), ("first", first, 0))
+    for name, value, least in least_values:
         require_count(name, value, least)
     photographs = _photographs(folder)
     _validate_sizes(photographs, side)
-    samples = [_sample(photographs, seed, number, side) for number in range(n)]
+    samples = [_sample(photographs, seed, number, side) for number in range(first, first + n)]
     levels = torch.from_numpy(np.stack([sample.levels for sample in samples]))
     images = from_8bit(levels.permute(1, 0, 4, 2, 3).contiguous())
     prefix = _prefix(folder, seed, side)
@@ -101,7 +108,9 @@ def photos(
         p0=images[1],
         p1=images[2],
         judge=torch.tensor([sample.recipe.judge for sample in samples], dtype=torch.float32),
-        names=tuple(f"{prefix}-{i:06d}-{_plain(sample.photograph)}" for i, sample in enumerate(samples)),
+        names=tuple(
+            f"{prefix}-{i:06d}-{_plain(sample.photograph)}" for i, sample in enumerate(samples, first)
+        ),
         photographs=tuple(sample.photograph for sample in samples),
         distortions=tuple((describe(s.recipe.steps[0]), describe(s.recipe.steps[1])) for s in samples),
         label_source="constructed",

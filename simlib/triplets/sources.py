@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +17,33 @@ from simlib.triplets.photos import photos
 from simlib.triplets.stored import TripletFiles
 from simlib.triplets.table import read_table
 from simlib.triplets.triplets import Triplets
+
+
+class Drawn(Protocol):
+    """N triplets that were drawn; images are made or read when a part is asked for."""
+
+    def __len__(self) -> int:
+        """Return the number of triplets."""
+        ...
+
+    def __getitem__(self, part: slice, /) -> Triplets:
+        """Return consecutive triplets, float32, on the CPU, all values 8-bit levels."""
+        ...
+
+
+@dataclass(frozen=True)
+class _Photos:
+    """The first n triplets of the embedded set."""
+
+    n: int
+    seed: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, part: slice) -> Triplets:
+        start, stop, _ = part.indices(self.n)
+        return photos(stop - start, seed=self.seed, first=start)
 
 
 def draw(data: str | os.PathLike[str], n: int, *, seed: int = 0) -> Triplets:
@@ -36,19 +64,38 @@ def draw(data: str | os.PathLike[str], n: int, *, seed: int = 0) -> Triplets:
         InputError: a number out of its range, fewer than n triplets there, or data that cannot be read.
         UnknownNameError: a column of the CSV file that means nothing.
     """
-    if data == "photos":
-        return photos(n, seed=seed)
-    require_count("n", n, 1)
+    return drawn(data, n, seed=seed)[:]
+
+
+def drawn(data: str | os.PathLike[str], n: int | None, *, seed: int = 0) -> Drawn:
+    """Draw as :func:`draw` does, and make or read the images of a part only when it is asked for.
+
+    Args:
+        data: as for :func:`draw`.
+        n: how many, at least 1; None for all, where there is an end to them.
+        seed: as for :func:`draw`.
+
+    Raises:
+        AbsentError, InputError, UnknownNameError: as :func:`draw`; images that cannot be read when a part is
+            asked for. InputError also for all of the triplets that can be made from photographs.
+    """
     require_count("seed", seed, 0)
+    if n is not None:
+        require_count("n", n, 1)
+    if data == "photos":
+        if n is None:
+            raise InputError("There is no end to the triplets of photos. Set n, such as n = 512.")
+        return _Photos(n, seed)
     stored = open_triplets(data)
     what = "triplets"
     if data == "bapps":
         stored, what = stored.clear_winners(), "clear winners"
+    n = len(stored) if n is None else n
     if len(stored) < n:
         raise InputError(
             f"{data} has {len(stored)} {what}, fewer than the {n} asked for. Set n to {len(stored)}."
         )
-    return stored[np.random.default_rng(seed).permutation(len(stored))[:n]]
+    return stored.select(np.random.default_rng(seed).permutation(len(stored))[:n])
 
 
 def open_triplets(data: str | os.PathLike[str], *, side: int | None = None) -> TripletFiles:
