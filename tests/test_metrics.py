@@ -15,7 +15,15 @@ from simlib.errors import InputError
 from tests.example_values import PINNED, example, measurable, values
 from tests.support import any_weights, load_or_skip
 
-WRAPPED = ["ensemble:l2", "ensemble:ssim", "ensemble:lpips-alex", "smoothed:ssim", "smoothed:lpips-alex"]
+WRAPPED = [
+    "ensemble:l2",
+    "ensemble:ssim",
+    "ensemble:lpips-alex",
+    "smoothed:ssim",
+    "smoothed:lpips-alex",
+    "committee:l1+gmsd",
+    "committee:lpips-alex+l1+gmsd",
+]
 # All that is asked of one metric runs in one process, which then loads it once.
 every_metric = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in [*metrics.names(), *WRAPPED]]

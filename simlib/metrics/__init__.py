@@ -13,6 +13,7 @@ from simlib.metrics import (
     vgg,
     weights,
 )
+from simlib.metrics.committee import Committee
 from simlib.metrics.ensemble import Ensemble
 from simlib.metrics.metric import Anchor, Family, Features, Metric, MetricSpec, narrow
 from simlib.metrics.own import from_callable
@@ -32,6 +33,7 @@ from simlib.metrics.smoothed import Smoothed
 
 __all__ = [
     "Anchor",
+    "Committee",
     "Ensemble",
     "Family",
     "Features",

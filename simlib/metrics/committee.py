@@ -1,0 +1,104 @@
+"""Several metrics as one: an ensemble of sources, to make images that fool more than their own maker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from simlib.errors import InputError
+from simlib.kernels.noise import Draws
+from simlib.metrics.metric import Features, Metric, MetricSpec
+from simlib.metrics.registry import Entry, load, register_prefix, spec_of
+
+_JOINED_BY = "+"
+_YARDSTICK_SIDE = 64
+_NOISE = 0.1
+
+
+class Committee(Metric):
+    """Adds up the distances of several metrics, each in units of its own (after Liu et al. 2017).
+
+    The unit of a member is its distance between two fixed images, a grey one and the same under noise, so
+    that all have about equal say whatever the range of their values. An attack follows the gradients of all
+    members at once. Where an attack flips the sum, some members may stand: each is asked by itself.
+
+    Args:
+        members: two or more metrics, on the processor; they are shared, not copied.
+
+    Raises:
+        InputError: if there are fewer than two members, one occurs twice, or one has values below zero, whose
+            sum with others means nothing.
+    """
+
+    units: Tensor
+
+    def __init__(self, members: Sequence[Metric]) -> None:
+        super().__init__()
+        self.spec = _committee_spec([member.spec for member in members])
+        self.members = nn.ModuleList(members)
+        yardsticks = [_yardstick(member) for member in members]
+        self._sizes = [len(features) for features, _ in yardsticks]
+        # A buffer goes where the members go.
+        self.register_buffer("units", torch.stack([unit for _, unit in yardsticks]))
+
+    def embed(self, images: Tensor) -> Features:
+        """Return what one member after another remembers."""
+        return tuple(tensor for member in self._members() for tensor in member.embed(images))
+
+    def compare(self, reference: Features, features: Features) -> Tensor:
+        """Measure by every member and average the distances (N,), each in its unit."""
+        start, total = 0, reference[0].new_zeros(len(reference[0]))
+        for member, size, unit in zip(self._members(), self._sizes, self.units, strict=True):
+            part = slice(start, start + size)
+            total = total + member.compare(reference[part], features[part]) / unit
+            start += size
+        return total / len(self.members)
+
+    def _members(self) -> list[Metric]:
+        return [member for member in self.members if isinstance(member, Metric)]
+
+
+def _yardstick(metric: Metric) -> tuple[Features, Tensor]:
+    """Return what a metric remembers of a grey image, and how far the same under noise is from it."""
+    side = max(_YARDSTICK_SIDE, metric.spec.least_side)
+    weight = next(metric.parameters(), torch.zeros(()))
+    grey = weight.new_full((1, 3, side, side), 0.5)
+    noise = Draws(["yardstick"], 0, grey.device).uniform(3, side, side).to(grey)
+    with torch.no_grad():
+        return metric.embed(grey), metric(grey, grey + _NOISE * (2 * noise - 1))[0]
+
+
+def _committee_spec(specs: Sequence[MetricSpec]) -> MetricSpec:
+    names = [spec.name for spec in specs]
+    negative = [spec.title for spec in specs if spec.may_be_negative]
+    if len(set(names)) < max(2, len(names)) or negative:
+        raise InputError(
+            f"{_JOINED_BY.join(names)} is no committee. Give two or more different metrics"
+            + (f" without {' and '.join(negative)}, whose values may be below zero." if negative else ".")
+        )
+    titles = [spec.title for spec in specs]
+    return MetricSpec(
+        name=f"committee:{_JOINED_BY.join(names)}",
+        title=f"Committee of {', '.join(titles[:-1])} and {titles[-1]}",
+        family="learned" if any(spec.family == "learned" for spec in specs) else "structural",
+        summary=f"The average of {', '.join(titles[:-1])} and {titles[-1]}, each in a unit of its own.",
+        values="0 upwards",
+        least_side=max(spec.least_side for spec in specs),
+        weights=tuple(dict.fromkeys(weight for spec in specs for weight in spec.weights)),
+        library=", ".join(dict.fromkeys(spec.library for spec in specs)),
+        licence="; ".join(dict.fromkeys(spec.licence for spec in specs)),
+        citation="liu2017delving",
+        verified="a plain sum over the members; no published values",
+        symmetric=all(spec.symmetric for spec in specs),
+        differentiable=all(spec.differentiable for spec in specs),
+        extra=next((spec.extra for spec in specs if spec.extra), ""),
+    )
+
+
+@register_prefix("committee")
+def _committee(names: str) -> Entry:
+    """Have ``committee:NAME+NAME`` stand for the metrics of these names as one."""
+    each = names.split(_JOINED_BY)
+    return _committee_spec([spec_of(name) for name in each]), lambda: Committee([load(name) for name in each])
