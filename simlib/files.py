@@ -26,6 +26,7 @@ def written_whole(target: Path) -> Iterator[Path]:
         yield temporary
         _flush(temporary)
         temporary.replace(target)
+        _flush_folder(target.parent)
     except OSError as error:
         raise OutputError(
             f"Cannot write {target}: {error}. Check that the folder exists, may be written to and has room."
@@ -39,3 +40,13 @@ def _flush(path: Path) -> None:
     """Wait until the content is on the disk: a name must not survive a power cut that its content did not."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system lets one ask for it."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
