@@ -50,6 +50,10 @@ class OutputError(SimlibError, OSError):
     """A result cannot be written where it was asked to go."""
 
 
+class EngineError(SimlibError, RuntimeError):
+    """Other processes that were given work could not do it."""
+
+
 class NotebookError(SimlibError, RuntimeError):
     """One or more notebooks did not run to their end."""
 
