@@ -1,4 +1,4 @@
-"""Figures, tables, the teaser and the explorer: what a reader would see is what was measured."""
+"""Figures, the teaser and the explorer: what a reader would see is what was measured."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import torch
 from PIL import Image
 
 from simlib.attacks import RankFlip, pgd
-from simlib.benchmark.statistics import Mean, wilson
+from simlib.benchmark.statistics import wilson
 from simlib.errors import InputError
 from simlib.report import explorer, figures
 from simlib.report.explorer import FlipExplorer, result_panels
 from simlib.report.figures import Panel
-from simlib.report.tables import Table
 from simlib.report.teaser import teaser
 from tests.support import any_weights, random_triplets
 
@@ -97,29 +96,6 @@ def test_a_large_matrix_leaves_its_numbers_to_hovering() -> None:
     assert not figure.data[0].texttemplate
     assert figure.data[0].customdata[0][0] == str(wilson(1, 4))
     assert figure.layout.height < 1000
-
-
-@pytest.mark.parametrize(
-    ("cell", "html", "text"),
-    [
-        (None, "–", "–"),
-        (1234, "1,234", "1,234"),
-        (0.12345, "0.123", "0.123"),
-        ("<b>", "&lt;b&gt;", "<b>"),
-        (wilson(1, 2), "50.0% <small>9.5 to 90.5</small>", "50.0% [9.5%, 90.5%]"),
-        (Mean(0.5, 4, 0.1, 0.9), "50.0% <small>10.0 to 90.0</small>", "50.0% [10.0%, 90.0%]"),
-    ],
-)
-def test_cells_of_a_table(cell: object, html: str, text: str) -> None:
-    table = Table(("column",), ((cell,),))  # pyright: ignore[reportArgumentType]
-    assert f">{html}</td>" in table._repr_html_()
-    assert str(table).splitlines()[1].strip() == text
-
-
-def test_a_table_without_rows_and_with_a_wrong_one() -> None:
-    assert "<th>a</th>" in Table(("a",), ())._repr_html_()
-    with pytest.raises(InputError, match="Row 0 has 2 cells, the header 1"):
-        Table(("a",), (("x", "y"),))
 
 
 @pytest.fixture

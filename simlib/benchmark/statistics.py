@@ -3,19 +3,61 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, norm
 from torch import Tensor
 
+from simlib.benchmark.resampling import bonett_price, exchange, numbered, resample
 from simlib.errors import InputError
 
 CONFIDENCE = 0.95
 
+Mask = NDArray[Any] | Tensor | Sequence[bool]
+"""Booleans (N,)."""
+
+Photographs = Sequence[str] | NDArray[Any]
+"""The photograph of each sample (N,), by name or number."""
+
+
+class Share:
+    """A share of something, never without its n and its 95 % interval; all in [0, 1].
+
+    Attributes:
+        value: the share.
+        n: of how many samples.
+        low: lower end of the interval.
+        high: upper end.
+        photographs: from how many photographs the samples come; None where samples are independent.
+    """
+
+    value: float
+    n: int
+    low: float
+    high: float
+    photographs: int | None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.value:.1%} (95 % interval {self.low:.1%} to {self.high:.1%}, "
+            f"n = {counted(self.n, self.photographs)})"
+        )
+
+
+def counted(n: int, photographs: int | None) -> str:
+    """Return a number of samples as text, with that of the photographs where samples share them."""
+    if photographs is None:
+        return f"{n:,}"
+    return f"{n:,} from {photographs:,} photograph{'' if photographs == 1 else 's'}"
+
 
 @dataclass(frozen=True)
-class Rate:
+class Rate(Share):
     """A share of successes, never without its n and its 95 % interval.
 
     Attributes:
@@ -23,20 +65,19 @@ class Rate:
         n: of how many.
         low: lower end of the interval, in [0, 1].
         high: upper end.
+        photographs: from how many photographs the samples come; None where samples are independent.
+        value: the share itself, in [0, 1].
     """
 
     successes: int
     n: int
     low: float
     high: float
+    photographs: int | None = None
+    value: float = field(init=False, repr=False, compare=False)
 
-    @property
-    def value(self) -> float:
-        """The share itself, in [0, 1]."""
-        return self.successes / self.n
-
-    def __str__(self) -> str:
-        return f"{self.value:.1%} (95 % interval {self.low:.1%} to {self.high:.1%}, n = {self.n:,})"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", self.successes / self.n)
 
 
 def wilson(successes: int, n: int) -> Rate:
@@ -73,8 +114,44 @@ def rate(happened: Tensor, among: Tensor | None = None) -> Rate:
     return wilson(int(counted.sum()), len(counted))
 
 
+def rate_over(happened: Mask, photographs: Photographs, among: Mask | None = None, *, seed: int = 0) -> Rate:
+    """Return how often something happened, with an interval that knows which samples share a photograph.
+
+    Where every photograph that counts occurs once, the interval is Wilson's. Else it comes from a bootstrap
+    over photographs (Davison & Hinkley 1997): photographs are drawn anew with all their samples. Resamples of
+    few photographs spread less than other photographs would, so the percentiles are moved out as Hesterberg
+    (2015, The American Statistician 69) proposes, by Student's distribution. Photographs that happen to be
+    alike would leave the interval no width, so it is never narrower than Wilson's. One photograph alone tells
+    nothing about others: its interval is all of [0, 1].
+
+    In simulations of 512 samples from eight photographs a rate of 50 % is covered 95 to 97 times in 100, one
+    of 10 % 87 to 97 times and one of 2 % 64 to 96 times: the less often, the more alike samples of one
+    photograph are (correlated by 0 to 0.2). A rare photograph that differs much is easily missed.
+
+    Args:
+        happened: (N,) of booleans.
+        photographs: (N,), the photograph that each sample was cut from.
+        among: (N,) of booleans, the samples that count; all of them if None.
+        seed: of the bootstrap, at least 0.
+
+    Raises:
+        InputError: if no sample counts, or the arguments are not of one length.
+    """
+    happened, groups = _array(happened, "happened"), np.asarray(photographs)
+    among = np.ones(len(happened), bool) if among is None else _array(among, "among")
+    _require_length(len(happened), photographs=groups, among=among)
+    happened, groups = happened[among], numbered(groups[among])
+    independent = wilson(int(happened.sum()), len(happened))
+    clusters = int(groups.max()) + 1
+    if clusters == independent.n:
+        return independent
+    low, high = resample(happened, groups, seed, CONFIDENCE) if clusters > 1 else (0.0, 1.0)
+    low, high = min(low, independent.low), max(high, independent.high)
+    return Rate(independent.successes, independent.n, low, high, clusters)
+
+
 @dataclass(frozen=True)
-class Mean:
+class Mean(Share):
     """A mean of shares, never without its n and its 95 % interval; all in [0, 1].
 
     Attributes:
@@ -82,15 +159,14 @@ class Mean:
         n: of how many shares.
         low: lower end of the interval.
         high: upper end.
+        photographs: from how many photographs the shares come; None where they are independent.
     """
 
     value: float
     n: int
     low: float
     high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.1%} (95 % interval {self.low:.1%} to {self.high:.1%}, n = {self.n:,})"
+    photographs: int | None = None
 
 
 def mean_interval(shares: Tensor) -> Mean:
@@ -182,3 +258,147 @@ def disagreements(ranks: Tensor) -> list[list[Rate | None]]:
         [None if i == j else wilson(int((a != b).sum()), n) for j, b in enumerate(ranks)]
         for i, a in enumerate(ranks)
     ]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference of two rates on the same samples, never without its n and its 95 % interval.
+
+    Attributes:
+        value: first rate less second rate, in [-1, 1].
+        n: of how many samples.
+        low: lower end of the interval.
+        high: upper end.
+        photographs: from how many photographs the samples come; None where samples are independent.
+    """
+
+    value: float
+    n: int
+    low: float
+    high: float
+    photographs: int | None = None
+
+    def __str__(self) -> str:
+        value, low, high = (f"{100 * each:+.1f}" for each in (self.value, self.low, self.high))
+        return f"{value} points (95 % interval {low} to {high}, n = {counted(self.n, self.photographs)})"
+
+
+def difference(first: Mask, second: Mask, photographs: Photographs, *, seed: int = 0) -> Difference:
+    """Return how much more often the first of two things happened, both looked at on the same samples.
+
+    The interval comes from a paired bootstrap: over photographs where samples share them, as by
+    :func:`rate_over`, else over samples. It is never narrower than that of Bonett & Price (2012, Journal of
+    Educational and Behavioral Statistics 37), which has a width even where the two never differ. From one
+    photograph that several samples share, it is all of [-1, 1].
+
+    Args:
+        first: (N,) of booleans.
+        second: (N,), likewise.
+        photographs: (N,), the photograph that each sample was cut from.
+        seed: of the bootstrap, at least 0.
+
+    Raises:
+        InputError: if there is no sample, or the arguments are not of one length.
+    """
+    first, second = _array(first, "first"), _array(second, "second")
+    groups = np.asarray(photographs)
+    _require_length(len(first), second=second, photographs=groups)
+    n = len(first)
+    if n == 0:
+        raise InputError("A difference needs at least one sample. Give some that both were looked at on.")
+    gains = first.astype(np.int64) - second.astype(np.int64)
+    groups = numbered(groups)
+    clusters = int(groups.max()) + 1
+    shared = clusters if clusters < n else None
+    low, high = bonett_price(int((gains > 0).sum()), int((gains < 0).sum()), n, CONFIDENCE)
+    ends = resample(gains, groups, seed, CONFIDENCE) if clusters > 1 else (-1.0, 1.0)
+    return Difference(float(gains.mean()), n, min(low, ends[0]), max(high, ends[1]), shared)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """How often two things happened on the same samples, and whether one happens more often.
+
+    Attributes:
+        both: samples on which both happened.
+        only_first: samples on which the first alone did.
+        only_second: samples on which the second alone did.
+        neither: the others.
+        p_value: of the hypothesis that both happen equally often; two-sided, exact.
+    """
+
+    both: int
+    only_first: int
+    only_second: int
+    neither: int
+    p_value: float
+
+
+def mcnemar(first: Mask, second: Mask, photographs: Photographs | None = None) -> McNemar:
+    """Test whether of two things, looked at on the same samples, one happens more often (McNemar 1947).
+
+    Where samples share a photograph, they do not tell as much as their number says. Then the two are
+    exchanged for all samples of a photograph at once: the p-value is the share of all such exchanges that
+    make a difference at least as large as the one found. Where every photograph occurs once, that is
+    McNemar's exact test. With m photographs, it is at least 2^(1 - m).
+
+    Args:
+        first: (N,) of booleans.
+        second: (N,), likewise.
+        photographs: (N,), the photograph that each sample was cut from; None where samples are independent.
+
+    Raises:
+        InputError: if the arguments are not of one length.
+    """
+    from statsmodels.stats.contingency_tables import mcnemar as test
+
+    first, second = _array(first, "first"), _array(second, "second")
+    _require_length(len(first), second=second)
+    counts = [int((a & b).sum()) for a in (first, ~first) for b in (second, ~second)]
+    if photographs is not None:
+        groups = np.asarray(photographs)
+        _require_length(len(first), photographs=groups)
+        groups = numbered(groups)
+        if len(groups) and int(groups.max()) + 1 < len(groups):
+            gains = np.bincount(groups, weights=first.astype(float) - second.astype(float))
+            return McNemar(*counts, p_value=exchange(gains.astype(np.int64)))
+    return McNemar(*counts, p_value=float(vars(test([counts[:2], counts[2:]], exact=True))["pvalue"]))
+
+
+def corrected(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for the number of tests, by Holm's method (1979).
+
+    All of those below 0.05 together are wrong in at most 5 of 100 such sets of tests, whether the tests
+    depend on each other or not.
+
+    Args:
+        p_values: in [0, 1], in any order.
+
+    Returns:
+        As many, in the same order.
+
+    Raises:
+        InputError: if one lies outside [0, 1] or is NaN.
+    """
+    from statsmodels.stats.multitest import multipletests
+
+    if not all(0 <= each <= 1 for each in p_values):
+        raise InputError("A p-value lies outside [0, 1] or is NaN. Leave out the tests that have none.")
+    if len(p_values) == 0:
+        return []
+    result: Any = multipletests(np.asarray(p_values, float), method="holm")
+    return [float(each) for each in result[1]]
+
+
+def _array(mask: Mask, name: str) -> NDArray[np.bool_]:
+    """Return booleans as an array (N,)."""
+    array = mask.detach().cpu().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    if array.ndim != 1 or (array.dtype != np.bool_ and len(array)):
+        raise InputError(f"{name} has shape {array.shape} and type {array.dtype}. Give booleans (N,).")
+    return array.astype(np.bool_)
+
+
+def _require_length(n: int, **others: NDArray[Any]) -> None:
+    for name, each in others.items():
+        if each.shape != (n,):
+            raise InputError(f"{name} has shape {each.shape}, the samples are {n}. Give one for each.")

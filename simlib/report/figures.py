@@ -13,7 +13,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from simlib.benchmark.statistics import Mean, Rate
+from simlib.benchmark.statistics import Rate, Share
 from simlib.errors import InputError
 from simlib.kernels.images import to_8bit
 
@@ -227,9 +227,7 @@ def rate_bars(
     return figure
 
 
-def rate_matrix(
-    names: Sequence[str], rates: Sequence[Sequence[Rate | Mean | None]], *, alt: str
-) -> go.Figure:
+def rate_matrix(names: Sequence[str], rates: Sequence[Sequence[Share | None]], *, alt: str) -> go.Figure:
     """Draw a matrix of rates between pairs of names; None is left blank.
 
     The cells of a large matrix hold no text, for want of room; hovering tells n and the interval.

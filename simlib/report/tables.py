@@ -1,28 +1,60 @@
-"""Tables of the book: one object, HTML on a page and aligned text elsewhere."""
+"""Tables: one object, HTML on a page of the book, text in a terminal, and files for papers and programs."""
 
 from __future__ import annotations
 
+import csv
 import html
-from collections.abc import Sequence
+import io
+import json
+import math
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from simlib.benchmark.statistics import Mean, Rate
-from simlib.errors import InputError
+from simlib.benchmark.statistics import Difference, Share, counted
+from simlib.errors import InputError, unknown_name
 
-Cell = str | int | float | Rate | Mean | None
+FORMATS = ("text", "csv", "json", "markdown", "latex")
+"""What :meth:`Table.render` can write."""
+
+
+@dataclass(frozen=True)
+class Name:
+    """A name that programs use, and its title for people."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number of samples, and from how many photographs they come; None where they are independent."""
+
+    n: int
+    photographs: int | None = None
+
+    def __str__(self) -> str:
+        return counted(self.n, self.photographs)
+
+
+Cell = str | Name | int | float | Count | Share | Difference | None
 
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Rows under a header; rates and means of shares are shown with their interval, None as a dash.
+    """Rows under a header; shares and differences are shown with their interval, None as a dash.
 
     Attributes:
         header: titles of the columns.
         rows: as many cells each.
+        notes: sentences to stand under the table; programs, which get CSV or JSON, are not told.
+        with_n: whether shares are shown with their n, for tables that have no column of it.
     """
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...] = ()
+    with_n: bool = False
 
     def __post_init__(self) -> None:
         wrong = [index for index, row in enumerate(self.rows) if len(row) != len(self.header)]
@@ -32,47 +64,236 @@ class Table:
             )
 
     def __repr__(self) -> str:
-        lines = [self.header, *(tuple(_text(cell) for cell in row) for row in self.rows)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines
+        return self.as_text()
+
+    def render(self, format: str, width: int | None = None) -> str:
+        """Write the table.
+
+        Args:
+            format: one of :data:`FORMATS`.
+            width: letters in a line, for text; see :meth:`as_text`.
+
+        Raises:
+            UnknownNameError: if there is no such format.
+            InputError: if two columns have one title, which CSV and JSON cannot tell apart.
+        """
+        written: dict[str, Callable[[], str]] = {
+            "text": lambda: self.as_text(width),
+            "csv": self.as_csv,
+            "json": self.as_json,
+            "markdown": self.as_markdown,
+            "latex": self.as_latex,
+        }
+        if format not in written:
+            raise unknown_name("format of a table", format, FORMATS)
+        return written[format]()
+
+    def as_text(self, width: int | None = None) -> str:
+        """Return aligned columns; words to the left, numbers to the right.
+
+        Args:
+            width: letters in a line. Columns that do not fit follow below, beside the first ones again, which
+                tell what the rows are. None for lines of any length.
+        """
+        lines = [self.header, *self._texts()]
+        columns = [
+            _aligned(column, words)
+            for column, words in zip(zip(*lines, strict=True), self._words(), strict=True)
+        ]
+        blocks = [
+            "\n".join("  ".join(cells).rstrip() for cells in zip(*block, strict=True))
+            for block in self._blocks(columns, width)
+        ]
+        notes = [textwrap.fill(note, width) if width else note for note in self.notes]
+        return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
+
+    def as_csv(self) -> str:
+        """Return comma-separated values in full precision.
+
+        A share and a difference take five columns: the title alone, then followed by low, high, n and
+        photographs. A metric is told by its name, a number of samples without its photographs.
+        """
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        parts = [_parts_of(column) for column in self._columns()]
+        self._require_titles()
+        writer.writerow(
+            f"{title} {part}".strip()
+            for title, names in zip(self.header, parts, strict=True)
+            for part in names
         )
+        for row in self.rows:
+            values = [
+                _plain(cell).get(part) for cell, names in zip(row, parts, strict=True) for part in names
+            ]
+            writer.writerow("" if value is None else value for value in values)
+        return stream.getvalue().removesuffix("\n")
+
+    def as_json(self) -> str:
+        """Return a list of objects, one for each row, by the titles of the columns, in full precision.
+
+        A share and a difference are objects with value, low, high, n and photographs; a metric is told by its
+        name, a number of samples without its photographs. What is not finite is null.
+        """
+        self._require_titles()
+        rows = [
+            {title: _nested(_plain(cell)) for title, cell in zip(self.header, row, strict=True)}
+            for row in self.rows
+        ]
+        return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)
+
+    def as_markdown(self) -> str:
+        """Return a table with pipes, and the notes under it."""
+        rule = ("---" if words else "--:" for words in self._words())
+        lines = [tuple(map(_escape_markdown, line)) for line in (self.header, *self._texts())]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], tuple(rule), *lines[1:]))
+        return "\n\n".join([table, *map(_escape_markdown, self.notes)])
+
+    def as_latex(self) -> str:
+        """Return a ``tabular``, which needs no package, and the notes as lines of text under it."""
+        kinds = "".join("l" if words else "r" for words in self._words())
+        lines = [" & ".join(map(_escape_latex, line)) + r" \\" for line in (self.header, *self._texts())]
+        table = [rf"\begin{{tabular}}{{{kinds}}}", r"\hline", lines[0], r"\hline", *lines[1:], r"\hline"]
+        return "\n".join([*table, r"\end{tabular}", *(rf"\par {_escape_latex(note)}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         head = "".join(
-            f"<th{_class(column)}>{html.escape(title)}</th>"
-            for title, column in zip(self.header, self._columns(), strict=True)
+            f"<th{_class(words)}>{html.escape(title)}</th>"
+            for title, words in zip(self.header, self._words(), strict=True)
         )
-        body = "".join("<tr>" + "".join(map(_data, row)) + "</tr>" for row in self.rows)
+        body = "".join("<tr>" + "".join(map(self._data, row)) + "</tr>" for row in self.rows)
+        notes = "".join(f"<p><small>{html.escape(note)}</small></p>" for note in self.notes)
         return (
             f'<div class="book-table-box"><table class="book-table"><thead><tr>{head}</tr></thead>'
-            f"<tbody>{body}</tbody></table></div>"
+            f"<tbody>{body}</tbody></table></div>{notes}"
         )
+
+    def _data(self, cell: Cell) -> str:
+        if isinstance(cell, Share):
+            interval = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}" + self._n_of(cell, ", n = ")
+            return f'<td title="{html.escape(str(cell))}">{cell.value:.1%} <small>{interval}</small></td>'
+        if isinstance(cell, Difference):
+            interval = f"{100 * cell.low:+.1f} to {100 * cell.high:+.1f}"
+            return (
+                f'<td title="{html.escape(str(cell))}">{100 * cell.value:+.1f} <small>{interval}</small></td>'
+            )
+        return f"<td{_class(isinstance(cell, str | Name))}>{html.escape(self._text(cell))}</td>"
+
+    def _text(self, cell: Cell) -> str:
+        match cell:
+            case None:
+                return "–"
+            case Share():
+                return f"{cell.value:.1%} [{cell.low:.1%}, {cell.high:.1%}]" + self._n_of(cell, " of ")
+            case Difference():
+                return "{:+.1f} [{:+.1f}, {:+.1f}]".format(
+                    *(100 * each for each in (cell.value, cell.low, cell.high))
+                )
+            case Name():
+                return cell.title
+            case float():
+                return f"{cell:.3g}"
+            case int():
+                return f"{cell:,}"
+            case _:
+                return str(cell)
+
+    def _n_of(self, cell: Share, before: str) -> str:
+        return f"{before}{cell.n:,}" if self.with_n else ""
+
+    def _texts(self) -> list[tuple[str, ...]]:
+        return [tuple(map(self._text, row)) for row in self.rows]
 
     def _columns(self) -> Sequence[tuple[Cell, ...]]:
         return list(zip(*self.rows, strict=True)) if self.rows else [()] * len(self.header)
 
+    def _words(self) -> list[bool]:
+        """Say which columns hold nothing but words."""
+        return [
+            bool(cells) and all(isinstance(cell, str | Name) for cell in cells) for cells in self._columns()
+        ]
 
-def _text(cell: Cell) -> str:
+    def _blocks(self, columns: list[list[str]], width: int | None) -> Iterator[list[list[str]]]:
+        """Divide columns so that lines fit a width, the leading columns of words in every block."""
+        words = [*self._words(), False]
+        keys = min(max(words.index(False), 1), len(columns))
+        start = keys
+        while True:
+            end = start + 1
+            while end < len(columns) and (
+                width is None or _width(columns[:keys] + columns[start : end + 1]) <= width
+            ):
+                end += 1
+            yield columns[:keys] + columns[start:end]
+            if end >= len(columns):
+                return
+            start = end
+
+    def _require_titles(self) -> None:
+        twice = {title for title in self.header if self.header.count(title) > 1}
+        if twice:
+            raise InputError(
+                f"Two columns are called {min(twice)!r}. CSV and JSON need a title of its own for each."
+            )
+
+
+def _width(columns: Sequence[Sequence[str]]) -> int:
+    return sum(len(column[0]) for column in columns) + 2 * (len(columns) - 1)
+
+
+def _aligned(column: Sequence[str], words: bool) -> list[str]:
+    width = max(map(len, column))
+    return [cell.ljust(width) if words else cell.rjust(width) for cell in column]
+
+
+def _plain(cell: Cell) -> dict[str, str | int | float | None]:
+    """Return the parts of a cell as programs read them; that without a name is the cell itself."""
     match cell:
-        case None:
-            return "–"
-        case Rate() | Mean():
-            return f"{cell.value:.1%} [{cell.low:.1%}, {cell.high:.1%}]"
-        case float():
-            return f"{cell:.3g}"
-        case int():
-            return f"{cell:,}"
+        case Share() | Difference():
+            parts = {"": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
+            return {**parts, "photographs": cell.photographs}
+        case Count():
+            return {"": cell.n}
+        case Name():
+            return {"": cell.name}
+        case float() if not math.isfinite(cell):
+            return {"": None}
         case _:
-            return cell
+            return {"": cell}
 
 
-def _data(cell: Cell) -> str:
-    if isinstance(cell, Rate | Mean):
-        interval = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}"
-        return f'<td title="{html.escape(str(cell))}">{cell.value:.1%} <small>{interval}</small></td>'
-    return f"<td{_class((cell,))}>{html.escape(_text(cell))}</td>"
+def _parts_of(column: Sequence[Cell]) -> list[str]:
+    """Name the parts that a column of cells has together."""
+    return list(dict.fromkeys(["", *(part for cell in column for part in _plain(cell))]))
 
 
-def _class(cells: Sequence[Cell]) -> str:
-    return ' class="text"' if cells and all(isinstance(cell, str) for cell in cells) else ""
+def _nested(parts: dict[str, str | int | float | None]) -> object:
+    if len(parts) == 1:
+        return parts[""]
+    return {part or "value": value for part, value in parts.items()}
+
+
+def _class(words: bool) -> str:
+    return ' class="text"' if words else ""
+
+
+def _escape_markdown(text: str) -> str:
+    return "".join(f"\\{letter}" if letter in "\\|*_`<[]$" else letter for letter in text).replace("\n", " ")
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    # After the end of a row, a bracket would be read as an option of it.
+    "[": "{[}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\n": " ",
+    **{letter: f"\\{letter}" for letter in "&%$#_{}"},
+}
+
+
+def _escape_latex(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)
