@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,11 @@ def test_book_is_not_written_over_other_files(
         assert main(["book", "build", "--output", str(output)]) == 2
         assert "is a file or holds others than a book" in capsys.readouterr().err
     assert (tmp_path / "thesis.tex").read_text() == "mine"
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    simlib = Path(sys.executable).with_name("simlib")
+    command = f"{simlib} weights --json | head -c 10"
+    ended = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert len(ended.stdout) == 10
+    assert "Traceback" not in ended.stderr

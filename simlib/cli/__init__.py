@@ -6,11 +6,12 @@ Everything heavy is imported by the subcommand that needs it, so that ``simlib -
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 import simlib
-from simlib.cli import book, data, metrics, notebooks, weights
+from simlib.cli import book, data, metrics, notebooks, results, run, weights
 from simlib.errors import NotebookError, SimlibError
 
 
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SimlibError as error:
         print(f"simlib: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever reads has enough, as `head` does; what Python flushes at its end must go elsewhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("simlib: interrupted", file=sys.stderr)
         return 130
@@ -35,6 +39,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simlib", description="Attacks on perceptual similarity metrics.")
     parser.add_argument("--version", action="version", version=f"simlib {simlib.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for subcommand in (metrics, weights, data, notebooks, book):
+    for subcommand in (metrics, weights, data, run, results, notebooks, book):
         subcommand.add(commands)
     return parser
