@@ -9,7 +9,7 @@ PAGES := $(BUILD)/book
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lab reference publish bench clean
+.PHONY: help book test lab results reference publish bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: $(VENV)/dev.stamp  ## style, types, unit tests, notebooks (profile smoke),
 
 lab: $(VENV)/book.stamp  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab
+
+results: $(VENV)/book.stamp  ## compute the benchmark that comes with the book, into notebooks/results
+	$(BIN)/simlib run photos --store notebooks/results
 
 reference: $(VENV)/book.stamp  ## execute with the published parameters and rewrite the committed notebooks
 	$(BIN)/simlib notebooks --profile reference --output $(BUILD)/notebooks/reference

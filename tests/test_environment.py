@@ -75,7 +75,7 @@ def test_ci_runs_make_test(root: Path) -> None:
 
 def test_make_alone_lists_every_target(root: Path) -> None:
     listed = subprocess.run(["make", "--silent"], cwd=root, capture_output=True, text=True, check=True).stdout
-    for target in ("book", "test", "lab", "reference", "publish", "bench", "clean"):
+    for target in ("book", "test", "lab", "results", "reference", "publish", "bench", "clean"):
         assert f"make {target} " in listed
 
 

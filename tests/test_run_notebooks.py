@@ -267,3 +267,21 @@ def test_chapters_run_on_votes_in_files_by_one_parameter(
     accuracy = json.dumps(read_notebook(outcomes[-1].path))
     assert "Labels of this page: votes of people." in accuracy
     assert "one more person" in accuracy
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_on_votes_in_files_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_as_split(tmp_path / "2afc" / "val", photos(16)[::2])
+    monkeypatch.setenv("SIMLIB_DATA", str(tmp_path))
+    outcomes = run_notebooks(
+        ["11-white-box-benchmark", "12-transfer", "13-trade-off"],
+        profile="smoke",
+        output=tmp_path / "out",
+        source=ROOT / "notebooks",
+        parameters={"all": {"data": "bapps", "n": 6}},
+    )
+    assert [outcome.problem for outcome in outcomes] == [None] * 3
+    white_box, _, trade_off = (json.dumps(read_notebook(outcome.path)) for outcome in outcomes)
+    assert "They are votes of people." in white_box
+    assert "The triplets are taken as independent." in white_box
+    assert "These labels are votes of people." in trade_off

@@ -1,0 +1,90 @@
+"""The results that come with the book: whole, small, and what this code computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from simlib import metrics
+from simlib.benchmark.identity import recipes_of
+from simlib.benchmark.record import RunRecord
+from simlib.benchmark.shard import Models, Task, run_shard
+from simlib.benchmark.store import Store
+from simlib.code import code_hash
+from simlib.triplets.sources import drawn
+from tests.conftest import ROOT
+
+FOLDER = ROOT / "notebooks" / "results"
+CPU = torch.device("cpu")
+MEGABYTES = 8
+
+
+@pytest.fixture(scope="module")
+def record() -> RunRecord:
+    return Store(FOLDER, create=False).record()
+
+
+@pytest.fixture(scope="module")
+def rows(record: RunRecord) -> Any:
+    return Store(FOLDER, create=False).rows(record)
+
+
+def test_it_is_whole_and_small(record: RunRecord, rows: Any) -> None:
+    assert record.finished
+    triplets = sum(size for _, size in record.shards)
+    assert triplets == record.plan.data.n == rows["triplet"].nunique()
+    assert len(rows) == triplets * len({(recipe.key, recipe.title) for recipe in record.recipes})
+    assert not rows.duplicated(["source", "attack", "target", "triplet"]).any()
+    # Rows of former code beside them would mislead who reads the folder as it is.
+    held = sum(pq.read_metadata(path).num_rows for path in (FOLDER / "rows").glob("*.parquet"))
+    assert held == triplets * len({recipe.key for recipe in record.recipes})
+    files = [path for path in FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < MEGABYTES * 2**20
+    assert {path.suffix for path in files} == {".json", ".parquet"}
+
+
+def test_it_tells_with_what_it_was_computed(record: RunRecord) -> None:
+    told = record.provenance
+    assert set(told) >= {"device", "threads", "torch", "libraries", "code", "weights"}
+    assert len(told["code"]) == 64
+    for name in record.plan.metrics():
+        for weights in metrics.spec_of(name).weights:
+            assert f"{weights} " in told["weights"]
+
+
+@pytest.mark.slow
+def test_a_random_sample_of_its_rows_is_what_this_code_computes(record: RunRecord, rows: Any) -> None:
+    """Another sample whenever the code changes, and everything that can be computed of it here."""
+    plan = record.plan
+    positions = np.random.default_rng(int(code_hash()[:8], 16)).permutation(plan.data.n or 0)[:2]
+    source = drawn(plan.data.source, plan.data.n, seed=plan.data.seed)
+    recipes = {recipe.key: recipe for part in recipes_of(plan, CPU).values() for recipe in part}
+    here = [
+        recipe
+        for recipe in recipes.values()
+        if not metrics.why_absent(recipe.source) and not metrics.why_absent(recipe.target)
+    ]
+    assert here
+    models = Models(CPU)
+    for position in positions:
+        triplet = source[int(position) : int(position) + 1]
+        found: Any = run_shard(Task("sample", 0, triplet, tuple(here)), models).rows.to_pandas()
+        order = ["source", "attack", "target"]
+        expected = rows[rows["triplet"] == triplet.names[0]]
+        both = found.merge(expected, on=order, suffixes=("", "_stored"))
+        assert len(both) == len(here)
+        np.testing.assert_array_equal(both["judge"], both["judge_stored"])
+        for name in ("distance0", "distance1"):
+            np.testing.assert_allclose(both[name], both[f"{name}_stored"], rtol=1e-4, atol=1e-6)
+        # What the sign of a gradient near zero decides may differ from one processor to the next.
+        for name in ("attacked0", "attacked1"):
+            scale = both[["distance0", "distance1"]].max(axis=1)
+            assert ((both[name] - both[f"{name}_stored"]).abs() <= 0.02 * scale).all(), name
+        margin = (both["attacked0_stored"] - both["attacked1_stored"]).abs()
+        clear = margin > 0.02 * both[["distance0", "distance1"]].max(axis=1)
+        assert (both["flipped_8bit"] == both["flipped_8bit_stored"])[clear].all()
+        assert (both["agrees"] == both["agrees_stored"]).all()
