@@ -294,7 +294,8 @@ def test_a_shard_that_kills_its_workers_is_given_up_after_three(engine: RayEngin
         pytest.raises(EngineError, match=rf"Shard 2 \(die-2-.*was tried {TRIES} times.*died unexpectedly"),
     ):
         list(engine.run(tasks("plain", "plain", "die", "plain")))
-    assert len(list(folder.glob("die-2-*"))) == TRIES == 3
+    # A worker may take the result of the shard before with it, and then the try counts for that one.
+    assert TRIES == 3 <= len(list(folder.glob("die-2-*"))) <= 2 * TRIES
 
 
 @slow
