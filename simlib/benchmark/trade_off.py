@@ -10,6 +10,7 @@ from simlib.benchmark.counting import (
     flags,
     having,
     is_accurate,
+    is_counted,
     is_labelled,
     is_white_box,
     photographs,
@@ -53,14 +54,20 @@ def trade_off(rows: pd.DataFrame, attack: str) -> list[TradeOff]:
         InputError: if a triplet occurs twice for one metric.
     """
     made = having(pick(rows, is_white_box(rows)), "attack", attack, "attack")
-    return [_entry(group) for group in alike(made, ("source",))]
+    return [entry_of(group, "flipped") for group in alike(made, ("source",))]
 
 
-def _entry(group: pd.DataFrame) -> TradeOff:
-    name = texts(group, "source")[0]
-    labelled, accurate, shared = is_labelled(group), is_accurate(group), photographs(group)
-    withstood = ~flags(group, "flipped")
-    if not labelled.any():
-        return TradeOff(name, None, rate_over(withstood, shared))
-    robust = rate_over(withstood, shared, accurate) if accurate.any() else None
-    return TradeOff(name, rate_over(accurate, shared, labelled), robust)
+def entry_of(group: pd.DataFrame, flip: str) -> TradeOff:
+    """Return the accuracy of the metric that judges some rows, and its robustness to their images.
+
+    Args:
+        group: the rows of one attack, source and target.
+        flip: the column that says whether an image flips the metric.
+    """
+    labelled, shared = is_labelled(group), photographs(group)
+    counted = is_counted(group) & labelled if labelled.any() else is_counted(group)
+    return TradeOff(
+        metric=texts(group, "target")[0],
+        accuracy=rate_over(is_accurate(group), shared, labelled) if labelled.any() else None,
+        robust=rate_over(~flags(group, flip), shared, counted) if counted.any() else None,
+    )

@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simlib.benchmark.counting import (
-    alike,
-    flags,
-    having,
-    is_accurate,
-    is_counted,
-    is_labelled,
-    photographs,
-    texts,
-)
-from simlib.benchmark.statistics import rate_over
-from simlib.benchmark.trade_off import TradeOff
+from simlib.benchmark.counting import alike, having
+from simlib.benchmark.trade_off import TradeOff, entry_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,15 +30,5 @@ def trade_off_under_transfer(rows: pd.DataFrame, source: str, attack: str) -> li
         InputError: if a triplet occurs twice for one target.
     """
     made = having(having(rows, "source", source, "source"), "attack", attack, "attack")
-    entries = [_entry(group) for group in alike(made, ("target",))]
+    entries = [entry_of(group, "flipped_8bit") for group in alike(made, ("target",))]
     return [entry for entry in entries if entry.metric != source]
-
-
-def _entry(group: pd.DataFrame) -> TradeOff:
-    labelled, shared = is_labelled(group), photographs(group)
-    counted = is_counted(group) & labelled if labelled.any() else is_counted(group)
-    return TradeOff(
-        metric=texts(group, "target")[0],
-        accuracy=rate_over(is_accurate(group), shared, labelled) if labelled.any() else None,
-        robust=rate_over(~flags(group, "flipped_8bit"), shared, counted) if counted.any() else None,
-    )
