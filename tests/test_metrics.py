@@ -82,6 +82,15 @@ def test_a_sample_does_not_depend_on_its_neighbours(name: str) -> None:
     torch.testing.assert_close(metric(ref, x), alone, atol=1e-5, rtol=1e-5)
 
 
+@every_metric
+def test_a_bright_flat_sample_does_not_depend_on_its_neighbours(name: str) -> None:
+    """There a variance is the small difference of two large squares, whose rounding may follow the batch."""
+    metric, side = any_weights(name), side_of(name)
+    ref, x = 0.9 + 0.02 * images(8, side), 0.9 + 0.02 * images(8, side, seed=1)
+    alone = torch.cat([metric(ref[i : i + 1], x[i : i + 1]) for i in range(8)])
+    torch.testing.assert_close(metric(ref, x), alone, atol=1e-5, rtol=1e-5)
+
+
 def one_pixel(side: int) -> tuple[Tensor, Tensor]:
     ref, x = torch.zeros(1, 3, side, side), torch.zeros(1, 3, side, side)
     x[:, :, 10, 10] = 1

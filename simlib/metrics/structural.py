@@ -300,10 +300,12 @@ def visual_saliency_similarity(reference: Tensor, x: Tensor) -> Tensor:
 def subband_similarity(reference: Tensor, x: Tensor) -> Tensor:
     """1 - DSS (Balanov et al. 2015); up to 7 rows and columns beyond a multiple of 8 are not looked at.
 
-    In float32, variances of bright, flat areas carry a noise that reaches 4e-4 in the distance, and the
-    library's similarity reaches 1.000002; what exceeds 1 is cut off.
+    In doubles: in float32, variances of bright, flat areas carry a noise that reaches 4e-4 in the distance
+    and differs from one size of the batch to another. The library's similarity may still exceed 1 by
+    rounding; that is cut off.
     """
-    return 1 - piq.dss(x, reference, reduction="none").clamp(max=1)
+    similarity = piq.dss(x.double(), reference.double(), reduction="none")
+    return (1 - similarity.clamp(max=1)).to(x.dtype)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @_register(
