@@ -73,18 +73,26 @@ def test_a_random_sample_of_its_rows_is_what_this_code_computes(record: RunRecor
     for position in positions:
         triplet = source[int(position) : int(position) + 1]
         found: Any = run_shard(Task("sample", 0, triplet, tuple(here)), models).rows.to_pandas()
-        order = ["source", "attack", "target"]
-        expected = rows[rows["triplet"] == triplet.names[0]]
-        both = found.merge(expected, on=order, suffixes=("", "_stored"))
+        stored = rows[rows["triplet"] == triplet.names[0]]
+        both = found.merge(stored, on=["source", "attack", "target"], suffixes=("", "_stored"))
         assert len(both) == len(here)
-        np.testing.assert_array_equal(both["judge"], both["judge_stored"])
-        for name in ("distance0", "distance1"):
-            np.testing.assert_allclose(both[name], both[f"{name}_stored"], rtol=1e-4, atol=1e-6)
-        # What the sign of a gradient near zero decides may differ from one processor to the next.
-        for name in ("attacked0", "attacked1"):
-            scale = both[["distance0", "distance1"]].max(axis=1)
-            assert ((both[name] - both[f"{name}_stored"]).abs() <= 0.02 * scale).all(), name
-        margin = (both["attacked0_stored"] - both["attacked1_stored"]).abs()
-        clear = margin > 0.02 * both[["distance0", "distance1"]].max(axis=1)
-        assert (both["flipped_8bit"] == both["flipped_8bit_stored"])[clear].all()
-        assert (both["agrees"] == both["agrees_stored"]).all()
+        # Float32's noise differs from one processor to the next, and not by less for small distances.
+        noise = 1e-3 * both["target"].map(rows.groupby("target")["distance0"].median())
+        assert_rows_agree(both, noise)
+
+
+def assert_rows_agree(both: Any, noise: Any) -> None:
+    def differ(name: str) -> Any:
+        return (both[name] - both[f"{name}_stored"]).abs()
+
+    np.testing.assert_array_equal(both["judge"], both["judge_stored"])
+    assert (differ("distance0") <= noise).all()
+    assert (differ("distance1") <= noise).all()
+    decided = (both["distance0"] - both["distance1"]).abs() > noise
+    assert (both["agrees"] == both["agrees_stored"])[decided].all()
+    # What the sign of a gradient near zero decides may differ from one processor to the next.
+    loose = 0.02 * both[["distance0", "distance1"]].max(axis=1) + noise
+    assert (differ("attacked0") <= loose).all()
+    assert (differ("attacked1") <= loose).all()
+    clear = (both["attacked0_stored"] - both["attacked1_stored"]).abs() > loose
+    assert (both["flipped_8bit"] == both["flipped_8bit_stored"])[clear].all()
