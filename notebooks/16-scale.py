@@ -148,8 +148,7 @@ Table(
 #
 # ## What this cannot say
 #
-# - **Seconds are by the clock.** Other work on the same cores makes them longer. The reference run shared its two cores with much
-#   other work, so its costs are upper bounds; run the plan on a quiet machine, and give its store to this page, to know better.
+# - **Seconds are by the clock.** Other work on the same cores makes them longer. The reference run had one process on each of its two cores, and no other work of ours beside it; to know what a run costs on another machine, run the plan there on some triplets, and give its store to this page.
 # - **It is a rule of three.** Time for each triplet is taken to stay as it was. That holds as long as every worker has its cores to itself; shared memory bandwidth, a slow disk or a busy head node do not show here.
 # - **Other triplets, other times.** Attacks that stop at a flip are fast where flips are easy. Larger images cost about as much more as they have more pixels.
 # - **Nothing about graphics processors**, which do the same work in a fraction of the time and are paid by another unit. To know, run the plan on one shard there: the estimate that `simlib run` prints comes from a short look at the machine it runs on.
