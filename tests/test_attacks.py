@@ -163,6 +163,16 @@ def test_result_does_not_depend_on_the_batch(case: Case, triplets: Triplets) -> 
 
 
 @every_case
+def test_photographs_fare_alone_as_among_others(case: Case) -> None:
+    """In float32, on a metric whose gradient is steep in flat areas: rounding would show there."""
+    problem = RankFlip(any_weights("gmsd"), photos(5, seed=0))
+    among_others, alone = case.attack(problem), case.attack(problem, batch_size=1)
+    assert torch.equal(alone.flipped, among_others.flipped)
+    torch.testing.assert_close(alone.margin, among_others.margin, atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone.images, among_others.images, atol=1e-5, rtol=0)
+
+
+@every_case
 @given(data=st.data())
 @settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_size_of_image_and_any_number(case: Case, data: st.DataObject) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from simlib import metrics
 from simlib.benchmark.published import EXAMPLE_TRIPLET
 from simlib.errors import InputError
+from simlib.triplets import photos
 from tests.example_values import PINNED, example, measurable, values
 from tests.support import any_weights, load_or_skip
 
@@ -89,6 +90,25 @@ def test_a_bright_flat_sample_does_not_depend_on_its_neighbours(name: str) -> No
     ref, x = 0.9 + 0.02 * images(8, side), 0.9 + 0.02 * images(8, side, seed=1)
     alone = torch.cat([metric(ref[i : i + 1], x[i : i + 1]) for i in range(8)])
     torch.testing.assert_close(metric(ref, x), alone, atol=1e-5, rtol=1e-5)
+
+
+@every_metric
+def test_a_lone_sample_has_the_gradient_that_it_has_among_others(name: str) -> None:
+    metric = any_weights(name)
+    if not metric.spec.differentiable:
+        pytest.skip("has no gradient")
+    triplets = photos(4, side=side_of(name), seed=0)
+
+    def gradient(part: slice) -> Tensor:
+        variable = triplets.p0[part].clone().requires_grad_()
+        return torch.autograd.grad(metric.anchor(triplets.ref[part])(variable).sum(), variable)[0]
+
+    among_others = gradient(slice(None))
+    for i in range(4):
+        steepest = float(among_others[i].abs().max())
+        torch.testing.assert_close(
+            gradient(slice(i, i + 1))[0], among_others[i], atol=1e-3 * steepest, rtol=0
+        )
 
 
 def one_pixel(side: int) -> tuple[Tensor, Tensor]:

@@ -64,8 +64,8 @@ def test_images_come_in_the_range_that_the_function_wants(low: float, high: floa
         return squared(ref, x)
 
     metric = from_callable(looks, SPEC, image_range=(low, high))
-    black, white = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
-    assert metric(black, white).item() == (high - low) ** 2
+    black, white = torch.zeros(2, 3, 4, 4), torch.ones(2, 3, 4, 4)
+    assert metric(black, white).tolist() == [(high - low) ** 2] * 2
     assert torch.equal(seen[0], black + low)
     assert torch.equal(seen[1], white * high)
 

@@ -146,11 +146,11 @@ class FlipBatch:
             The distance of the image that was closer, and of the one that was farther, with the
             candidates in place. The rank is flipped when the first exceeds the second.
         """
-        features = self.metric.embed(images)
+        features = self.metric.look_at(images)
         if self.target == "reference":
             closer, farther = self.fixed
-            return self.metric.compare(features, closer), self.metric.compare(features, farther)
-        distance = self.metric.compare(self.fixed[0], features)
+            return self.metric.measure(features, closer), self.metric.measure(features, farther)
+        distance = self.metric.measure(self.fixed[0], features)
         return (distance, self.other) if self.target == "closer" else (self.other, distance)
 
     def margin(self, images: Tensor) -> Tensor:

@@ -40,8 +40,8 @@ class Ranking:
     def look(cls, metric: Metric, triplets: Triplets) -> Ranking:
         """Let a metric look at triplets and rank them; memory grows with their number."""
         with exact_convolutions():
-            ref, p0, p1 = (metric.embed(images) for images in (triplets.ref, triplets.p0, triplets.p1))
-            return cls(metric, ref, p0, p1, metric.compare(ref, p0), metric.compare(ref, p1))
+            ref, p0, p1 = (metric.look_at(images) for images in (triplets.ref, triplets.p0, triplets.p1))
+            return cls(metric, ref, p0, p1, metric.measure(ref, p0), metric.measure(ref, p1))
 
     def __len__(self) -> int:
         return len(self.distance0)
@@ -71,10 +71,10 @@ class Ranking:
             attacked_p1: (N,) whether p1 was, else p0; means nothing where the reference was.
         """
         with exact_convolutions():
-            features = self.metric.embed(images)
+            features = self.metric.look_at(images)
             if target == "reference":
-                return self.metric.compare(features, self.p0), self.metric.compare(features, self.p1)
-            attacked = self.metric.compare(self.ref, features)
+                return self.metric.measure(features, self.p0), self.metric.measure(features, self.p1)
+            attacked = self.metric.measure(self.ref, features)
         first = torch.where(attacked_p1, self.distance0, attacked)
         return first, torch.where(attacked_p1, attacked, self.distance1)
 

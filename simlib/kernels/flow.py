@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from simlib.kernels.company import sample_sums
+
 Smoothness = Literal["squared", "root"]
 """How differences of a flow are summed: ``squared`` as Ghildyal & Liu released it, ``root`` as the square
 root of each, which is the total variation of Xiao et al. (2018)."""
@@ -71,12 +73,12 @@ class _Smoothness(torch.autograd.Function):
         value, slope = _measure(flow, form)
         for place in (place for pair in _DIAGONALS for place in pair):
             beyond[place] -= 1
-        total = (value * beyond).sum(dim=(1, 2))
+        total = sample_sums(value * beyond)
         gradient = flow * (slope * beyond).unsqueeze(1)
         for here, there in _DIAGONALS:
             difference = flow[here] - flow[there]
             value, slope = _measure(difference, form)
-            total += 2 * value.sum(dim=(1, 2))
+            total += 2 * sample_sums(value)
             push = difference.mul_(2 * slope.unsqueeze(1))
             gradient[here] += push
             gradient[there] -= push

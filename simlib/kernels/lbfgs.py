@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from simlib.kernels.company import sample_products, sample_sums
 from simlib.kernels.linesearch import LineSearch
 
 HISTORY = 10
@@ -153,7 +154,7 @@ class _Memory:
             there = (self._row, place + offset)
             self._vectors[there] = torch.where(who.unsqueeze(1), vector, self._vectors[there])
         new = torch.stack([step, change, gradient], dim=1)
-        products = (self._vectors @ self._in_rows(new).transpose(1, 2))[self._row]
+        products = sample_products(self._vectors, self._in_rows(new).transpose(1, 2))[self._row]
         self._along = products[..., 2]
         for offset in (0, HISTORY):
             index = (place + offset).view(-1, 1, 1)
@@ -186,7 +187,7 @@ class _Memory:
             change = self._products[size, place + HISTORY]
             beta = factor * (scale * along[size, place + HISTORY] + _dot(change, weights))
             weights[size, place] += alpha - beta
-        combined = (self._in_rows(weights).unsqueeze(1) @ self._vectors).squeeze(1)[self._row]
+        combined = sample_products(self._in_rows(weights).unsqueeze(1), self._vectors).squeeze(1)[self._row]
         return -(combined + scale.unsqueeze(1) * gradient)
 
     def forget(self, who: Tensor) -> None:
@@ -210,4 +211,4 @@ class _Memory:
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=1)
+    return sample_sums(a * b)

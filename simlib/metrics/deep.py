@@ -49,7 +49,7 @@ class FeatureDistance(Metric):
             unit_distance(a, b, weight / (a.shape[-2] * a.shape[-1]))
             for a, b, weight in zip(reference, features, self.channel_weights, strict=True)
         ]
-        return torch.stack(distances).sum(dim=0)
+        return torch.stack(distances, dim=1).sum(dim=1)
 
 
 def _network(net: str, backbone: str) -> Any:

@@ -64,8 +64,8 @@ class Ensemble(Wrapper):
         )
 
     def combine(self, distances: Tensor) -> Tensor:
-        """Return the mean (N,) over the transforms (transforms, N)."""
-        return distances.mean(dim=0)
+        """Return the mean (N,) over the transforms (N, transforms)."""
+        return distances.mean(dim=1)
 
     def _mask(self, features: Tensor, view: int, layer: int) -> Tensor:
         """Say which features (C, H, W) of one layer are dropped; kept until the size of images changes."""

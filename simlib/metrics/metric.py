@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from simlib.errors import InputError
+from simlib.kernels.company import in_company
 from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_images, validate_pair
 
@@ -62,7 +63,8 @@ class Metric(nn.Module):
 
     A metric is two functions: :meth:`embed` looks at one batch of images, :meth:`compare` measures
     two batches that were looked at. Kept apart, the reference is looked at once while its
-    counterpart changes at every step of an attack.
+    counterpart changes at every step of an attack. They are what a metric defines; who uses one calls
+    :meth:`look_at` and :meth:`measure`, which keep a sample's values the same whatever the batch.
 
     Values are per sample and do not depend on the other samples of the batch. Gradients are finite
     everywhere. Parameters never ask for gradients.
@@ -77,6 +79,22 @@ class Metric(nn.Module):
     def compare(self, reference: Features, features: Features) -> Tensor:
         """Measure the distance (N,) between two batches that :meth:`embed` has looked at."""
         raise NotImplementedError
+
+    def look_at(self, images: Tensor) -> Features:
+        """Look at images (N, 3, H, W) in [0, 1] as :meth:`embed` does, at a lone one in company.
+
+        A sample that is the last of its batch to be attacked fares as among others so.
+        """
+        if len(images) != 1:
+            return self.embed(images)
+        return tuple(tensor[:1] for tensor in self.embed(in_company(images)))
+
+    def measure(self, reference: Features, features: Features) -> Tensor:
+        """Measure the distance (N,) as :meth:`compare` does, that of a lone sample in company."""
+        if len(features[0]) != 1:
+            return self.compare(reference, features)
+        pair = (tuple(in_company(tensor) for tensor in each) for each in (reference, features))
+        return self.compare(*pair)[:1]
 
     def forward(self, ref: Tensor, x: Tensor) -> Tensor:
         """Measure the distance from each reference to its counterpart.
@@ -94,7 +112,7 @@ class Metric(nn.Module):
         validate_pair(ref, x)
         self.validate(ref)
         with exact_convolutions():
-            return self.compare(self.embed(ref), self.embed(x))
+            return self.measure(self.look_at(ref), self.look_at(x))
 
     def anchor(self, ref: Tensor) -> Anchor:
         """Look at the references (N, 3, H, W) once, for many measurements against them.
@@ -105,7 +123,7 @@ class Metric(nn.Module):
         validate_images(ref, "ref")
         self.validate(ref)
         with torch.no_grad(), exact_convolutions():
-            return Anchor(self, self.embed(ref))
+            return Anchor(self, self.look_at(ref))
 
     def validate(self, images: Tensor) -> None:
         """Refuse images that are too small, or of another dtype or device than the weights.
@@ -146,7 +164,7 @@ class Anchor:
             raise InputError(
                 f"There are {len(x)} images for {len(self.features[0])} references. Give one each."
             )
-        return self.metric.compare(self.features, self.metric.embed(x))
+        return self.metric.measure(self.features, self.metric.look_at(x))
 
     def narrow(self, index: Tensor) -> Anchor:
         """Keep the samples at these positions (an integer tensor) only."""

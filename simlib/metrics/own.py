@@ -83,8 +83,9 @@ def from_callable(
 
     Args:
         function: takes references and distorted images, (N, 3, H, W) each, and returns one value for each
-            sample, (N,), (N, 1) or (N, 1, 1, 1). A ``torch.nn.Module`` is put into evaluation mode, its
-            parameters ask for no gradients from now on, and it moves along with the metric.
+            sample, (N,), (N, 1) or (N, 1, 1, 1). A lone pair is handed over twice. A ``torch.nn.Module`` is
+            put into evaluation mode, its parameters ask for no gradients from now on, and it moves along
+            with the metric.
         spec: what is said of the metric; ``MetricSpec(name, title)`` is enough.
         higher_is_closer: the function measures similarity: the higher, the more alike.
         best: the similarity of identical images, where it has a greatest value: the distance is then

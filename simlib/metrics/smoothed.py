@@ -70,9 +70,9 @@ class Smoothed(Wrapper):
         return self.metric.embed(cut)
 
     def combine(self, distances: Tensor) -> Tensor:
-        """Return the median (N,) over the samples (samples, N)."""
-        ordered = distances.sort(dim=0, stable=True).values
-        return (ordered[(self.views - 1) // 2] + ordered[self.views // 2]) / 2
+        """Return the median (N,) over the samples (N, samples)."""
+        ordered = distances.sort(dim=1, stable=True).values
+        return (ordered[:, (self.views - 1) // 2] + ordered[:, self.views // 2]) / 2
 
     def _noise_for(self, images: Tensor) -> Tensor:
         """Draw the noise (samples, 3, H, W) for images of one size; kept until the size changes."""

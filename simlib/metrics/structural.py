@@ -79,7 +79,7 @@ class NormalizedLaplacianDistance(Metric):
         """Return the mean over bands of the root mean square difference (N,)."""
         errors = [(a - b).square().mean(dim=(1, 2, 3)) for a, b in zip(reference, features, strict=True)]
         with finite_gradients():
-            return torch.stack(errors).sqrt().mean(dim=0)
+            return torch.stack(errors, dim=1).sqrt().mean(dim=1)
 
 
 _piq_spec = partial(

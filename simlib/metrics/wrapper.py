@@ -29,7 +29,7 @@ class Wrapper(Metric):
         raise NotImplementedError
 
     def combine(self, distances: Tensor) -> Tensor:
-        """Make one distance (N,) of those in all views (views, N)."""
+        """Make one distance (N,) of those in all views (N, views)."""
         raise NotImplementedError
 
     def embed(self, images: Tensor) -> Features:
@@ -40,4 +40,5 @@ class Wrapper(Metric):
         """Measure every view by the wrapped metric and combine the distances (N,)."""
         size = len(features) // self.views
         parts = [slice(start, start + size) for start in range(0, len(features), size)]
-        return self.combine(torch.stack([self.metric.compare(reference[p], features[p]) for p in parts]))
+        distances = [self.metric.compare(reference[p], features[p]) for p in parts]
+        return self.combine(torch.stack(distances, dim=1))
