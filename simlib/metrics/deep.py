@@ -49,6 +49,7 @@ class FeatureDistance(Metric):
             unit_distance(a, b, weight / (a.shape[-2] * a.shape[-1]))
             for a, b, weight in zip(reference, features, self.channel_weights, strict=True)
         ]
+        # A sample to a row: sums down the columns round otherwise in the last columns of a batch.
         return torch.stack(distances, dim=1).sum(dim=1)
 
 

@@ -79,6 +79,7 @@ class NormalizedLaplacianDistance(Metric):
         """Return the mean over bands of the root mean square difference (N,)."""
         errors = [(a - b).square().mean(dim=(1, 2, 3)) for a, b in zip(reference, features, strict=True)]
         with finite_gradients():
+            # A sample to a row: sums down the columns round otherwise in the last columns of a batch.
             return torch.stack(errors, dim=1).sqrt().mean(dim=1)
 
 

@@ -41,4 +41,5 @@ class Wrapper(Metric):
         size = len(features) // self.views
         parts = [slice(start, start + size) for start in range(0, len(features), size)]
         distances = [self.metric.compare(reference[p], features[p]) for p in parts]
+        # A sample to a row: sums down the columns round otherwise in the last columns of a batch.
         return self.combine(torch.stack(distances, dim=1))
