@@ -28,7 +28,7 @@ class Steps(Wrapper):
         return self.metric.embed(images / (view + 1))
 
     def combine(self, distances: Tensor) -> Tensor:
-        return distances.sum(dim=0)
+        return distances.sum(dim=1)
 
 
 class Rounded(Metric):
