@@ -19,7 +19,7 @@ class NoGradientError(InputError):
 
 
 class OutOfMemoryError(SimlibError, RuntimeError):
-    """One triplet alone does not fit the memory of the device."""
+    """One sample alone does not fit the memory of the device."""
 
 
 class UnknownNameError(SimlibError, LookupError):
@@ -59,14 +59,16 @@ class NotebookError(SimlibError, RuntimeError):
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """Build the error for a name that is not known, with the nearest known names.
-
-    Args:
-        kind: what the name was meant to name, such as ``"metric"``.
-        name: the name as given.
-        known: every name that would have been accepted.
-    """
+    """Build the error for a name of some kind, such as ``"metric"``, with the nearest known names."""
     names = sorted(known)
     nearest = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
     hint = f"Did you mean {', '.join(nearest)}? " if nearest else ""
     return UnknownNameError(f"Unknown {kind} {name!r}. {hint}Known: {', '.join(names)}.")
+
+
+def install_hint(extra: str) -> str:
+    """Say how to install an optional part of simlib by its name in ``pyproject.toml``, such as ``"ray"``.
+
+    The public index has a package named simlib that belongs to somebody else. So the hint installs from here.
+    """
+    return f"pip install -e '.[{extra}]' in the checkout of the book"

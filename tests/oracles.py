@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -35,24 +36,18 @@ def pgd_one_by_one(
     reverse: bool = False,
     box: tuple[float, float] = (-1.0, 1.0),
 ) -> OneByOne:
-    """Attack one triplet as the paper's code does: two distances a step, each with a reference pass.
+    """Attack one triplet, images (1, 3, H, W) in the box, as the paper's code does.
 
-    Args:
-        distance: of two batches of one image.
-        ref: (1, 3, H, W) in the box; p0 and p1 alike.
-        eps, step: in the units of the box; the defaults are the paper's, for [-1, 1].
-        reverse: attack the farther image with the objective of the paper's appendix.
-        box: least and greatest value of an image.
+    The budget and the step are in the units of the box; ``reverse`` attacks the farther image with the
+    objective of the paper's appendix.
     """
     with torch.no_grad():
         closer_is_p1 = bool(distance(ref, p0) > distance(ref, p1))
     attacked, other = (p1, p0) if closer_is_p1 != reverse else (p0, p1)
-    original = attacked.clone()
-    image = attacked.clone()
+    original, image = attacked.clone(), attacked.clone()
     for taken in range(steps):
         image = image.detach().requires_grad_(True)
-        distance_attacked = distance(ref, image).squeeze()
-        distance_other = distance(ref, other).squeeze()
+        distance_attacked, distance_other = (distance(ref, each).squeeze() for each in (image, other))
         flipped = distance_attacked < distance_other if reverse else distance_attacked > distance_other
         if bool(flipped):
             return OneByOne(image.detach(), True, taken)
@@ -61,8 +56,7 @@ def pgd_one_by_one(
         objective.backward()
         assert image.grad is not None
         image = image.detach() + step * image.grad.sign()
-        image = original + (image - original).clamp(-eps, eps)
-        image = image.clamp(*box)
+        image = (original + (image - original).clamp(-eps, eps)).clamp(*box)
     return OneByOne(image.detach(), False, steps)
 
 
@@ -89,15 +83,12 @@ def smoothness_pixel_by_pixel(flow: Tensor, form: str) -> Tensor:
     """Sum over pixels and their four diagonal neighbours, zero beyond the edge."""
     n, _, height, width = flow.shape
     total = torch.zeros(n, dtype=flow.dtype)
-    for row in range(height):
-        for column in range(width):
-            for down in (-1, 1):
-                for across in (-1, 1):
-                    there = (row + down, column + across)
-                    inside = 0 <= there[0] < height and 0 <= there[1] < width
-                    neighbour = flow[:, :, *there] if inside else torch.zeros_like(flow[:, :, 0, 0])
-                    squared = (flow[:, :, row, column] - neighbour).square().sum(dim=1) + 1e-8
-                    total += squared.sqrt() if form == "root" else squared
+    for row, column, down, across in itertools.product(range(height), range(width), (-1, 1), (-1, 1)):
+        there = (row + down, column + across)
+        inside = 0 <= there[0] < height and 0 <= there[1] < width
+        neighbour = flow[:, :, *there] if inside else torch.zeros_like(flow[:, :, 0, 0])
+        squared = (flow[:, :, row, column] - neighbour).square().sum(dim=1) + 1e-8
+        total += squared.sqrt() if form == "root" else squared
     return total
 
 
@@ -126,14 +117,10 @@ def stadv_one_by_one(
     iterations: int = 50,
     to_metric: Callable[[Tensor], Tensor] = lambda image: image,
 ) -> Moved:
-    """Attack one triplet by SciPy's L-BFGS-B, two distances an evaluation, each with a reference pass.
+    """Attack one triplet, images (1, 3, H, W) in [0, 1], by SciPy's L-BFGS-B; reference passes included.
 
-    Args:
-        distance: of two batches of one image, as ``to_metric`` brings them.
-        ref: (1, 3, H, W) in [0, 1]; p0 and p1 alike.
-        weights: of the share of distances, and of the smoothness of the flow.
-        iterations: most steps of L-BFGS-B.
-        to_metric: from [0, 1] to what the distance takes.
+    The weights are of the share of distances and of the smoothness of the flow; ``to_metric`` brings images
+    to what the distance takes.
     """
     with torch.no_grad():
         closer_is_p1 = bool(distance(to_metric(ref), to_metric(p0)) > distance(to_metric(ref), to_metric(p1)))

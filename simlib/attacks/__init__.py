@@ -1,57 +1,62 @@
 """Attacks: find an image that flips the rank which a metric gives to two images."""
 
-from simlib.attacks.apgd import USUAL_EPS, apgd
-from simlib.attacks.blackbox import square
-from simlib.attacks.ensemble import STANDARD_EPS, standard_attacks, strongest
+from simlib.attacks.apgd import APGD, USUAL_EPS
+from simlib.attacks.attack import ATTACKS, Attack, Conditions, make, meanings, register
+from simlib.attacks.flip_radius import FlipRadius, radii
+from simlib.attacks.fmn import FMN
 from simlib.attacks.gradient import (
-    FGSM_GRID,
+    FGSM,
     PAPER_EPS,
     PAPER_REVERSE_EPS,
     PAPER_REVERSE_STEPS,
     PAPER_STEP,
     PAPER_STEPS,
-    fgsm,
-    pgd,
+    PGD,
 )
-from simlib.attacks.minimal import flip_radius, fmn, radii
-from simlib.attacks.norms import Norm
+from simlib.attacks.objective import Norm
 from simlib.attacks.problem import FlipBatch, RankedFlip, RankFlip
 from simlib.attacks.ranking import Ranking, Target
-from simlib.attacks.registry import ATTACKS, run
-from simlib.attacks.result import AttackResult, Protocol
-from simlib.attacks.sparse import few_pixel, one_pixel
-from simlib.attacks.spatial import stadv, stadv_pgd
+from simlib.attacks.result import AttackResult, Found, Protocol
+from simlib.attacks.sparse import FewPixel, OnePixel
+from simlib.attacks.square import Square
+from simlib.attacks.stadv import StAdv
+from simlib.attacks.stadv_pgd import StAdvPGD
+from simlib.attacks.strongest import STANDARD_EPS, Strongest, standard_attacks
 
 __all__ = [
+    "APGD",
     "ATTACKS",
-    "FGSM_GRID",
+    "FGSM",
+    "FMN",
     "PAPER_EPS",
     "PAPER_REVERSE_EPS",
     "PAPER_REVERSE_STEPS",
     "PAPER_STEP",
     "PAPER_STEPS",
+    "PGD",
     "STANDARD_EPS",
     "USUAL_EPS",
+    "Attack",
     "AttackResult",
+    "Conditions",
+    "FewPixel",
     "FlipBatch",
+    "FlipRadius",
+    "Found",
     "Norm",
+    "OnePixel",
     "Protocol",
     "RankFlip",
     "RankedFlip",
     "Ranking",
+    "Square",
+    "StAdv",
+    "StAdvPGD",
+    "Strongest",
     "Target",
-    "apgd",
-    "few_pixel",
-    "fgsm",
-    "flip_radius",
-    "fmn",
-    "one_pixel",
-    "pgd",
+    "make",
+    "meanings",
     "radii",
-    "run",
-    "square",
-    "stadv",
-    "stadv_pgd",
+    "register",
     "standard_attacks",
-    "strongest",
 ]

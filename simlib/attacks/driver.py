@@ -2,81 +2,42 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import get_args
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from simlib.attacks.problem import FlipBatch, RankFlip
-from simlib.attacks.result import AttackResult, Protocol
-from simlib.errors import InputError, unknown_name
+from simlib.attacks.result import AttackResult, Found, Protocol
 from simlib.kernels.checks import require_count
 from simlib.kernels.device import exact_convolutions, in_fitting_batches
 from simlib.kernels.projection import round_to_8bit
 
+if TYPE_CHECKING:
+    from simlib.attacks.attack import Attack
+
 BATCH_SIZE = 256
 """Triplets attacked at once unless the caller says otherwise; bounds the memory of an attack."""
-
-_BAR_FROM_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Found:
-    """What the inner loop of an attack hands back for one batch.
-
-    Attributes:
-        images: (N, 3, H, W) the attacked images.
-        flipped: (N,) success as the protocol counts it; None if the returned image decides.
-        steps, forwards, backwards, details: (N, ...) as in ``AttackResult``.
-        blank: what details say of a sample that was not attacked.
-    """
-
-    images: Tensor
-    flipped: Tensor | None
-    steps: Tensor
-    forwards: Tensor
-    backwards: Tensor
-    details: Mapping[str, Tensor] = field(default_factory=dict)
-    blank: float = 0.0
 
 
 def run_in_batches(
     problem: RankFlip,
     attack_batch: Callable[[FlipBatch], Found],
-    *,
-    attack: str,
+    attack: Attack,
     protocol: Protocol,
-    parameters: Mapping[str, object],
+    seed: int,
     batch_size: int | None,
     progress: bool,
 ) -> AttackResult:
     """Attack batch after batch and measure the returned images, as floats and rounded to 8 bits.
 
     A batch that does not fit the memory is halved, with one warning, and so are those after it. Under
-    the strict protocol, images that rounding alone flips are not attacked.
-
-    Args:
-        problem: what is attacked.
-        attack_batch: finds attacked images for one batch.
-        attack: name of the attack.
-        protocol: how success is counted.
-        parameters: what the attack was called with, kept in the result.
-        batch_size: triplets attacked at once; ``None`` for 256.
-        progress: show a bar when the attack takes longer than two seconds.
-
-    Raises:
-        InputError: if the batch size is not a whole number above zero.
-        OutOfMemoryError: if a single triplet does not fit the memory.
-        UnknownNameError: if the protocol is not known.
+    the strict protocol, images that rounding alone flips are not attacked. The arguments, and what is raised,
+    are those of :meth:`simlib.attacks.Attack.__call__`; ``attack_batch`` attacks one batch.
     """
-    if protocol not in get_args(Protocol):
-        raise unknown_name("protocol", str(protocol), get_args(Protocol))
     batch_size = BATCH_SIZE if batch_size is None else batch_size
     require_count("batch_size", batch_size)
 
@@ -84,15 +45,10 @@ def run_in_batches(
         started = time.perf_counter()
         batch = problem.batch(start, stop)
         found = _attack_unflipped(batch, attack_batch) if protocol == "strict" else attack_batch(batch)
-        return _measure(batch, found, attack, protocol, parameters, started)
+        return _measure(batch, found, attack, protocol, seed, started)
 
     bar = tqdm(
-        total=len(problem),
-        desc=attack,
-        unit="triplet",
-        disable=not progress,
-        delay=_BAR_FROM_SECONDS,
-        leave=False,
+        total=len(problem), desc=attack.title, unit="triplet", disable=not progress, delay=2.0, leave=False
     )
 
     def counted() -> Iterator[AttackResult]:
@@ -121,24 +77,15 @@ def _attack_unflipped(batch: FlipBatch, attack_batch: Callable[[FlipBatch], Foun
         whole = values.new_full((len(batch), *values.shape[1:]), blank)
         return whole.index_copy_(0, rest, values)
 
-    return Found(
-        images=rounded.index_copy(0, rest, found.images),
-        flipped=None,
-        steps=spread(found.steps),
-        forwards=spread(found.forwards) + looked,
-        backwards=spread(found.backwards),
-        details={name: spread(values, found.blank) for name, values in found.details.items()},
-    )
+    images = rounded.index_copy(0, rest, found.images)
+    steps, forwards, backwards = (spread(each) for each in (found.steps, found.forwards, found.backwards))
+    details = {name: spread(values, found.blank) for name, values in found.details.items()}
+    return Found(images, None, steps, forwards + looked, backwards, details)
 
 
 @torch.no_grad()
 def _measure(
-    batch: FlipBatch,
-    found: Found,
-    attack: str,
-    protocol: Protocol,
-    parameters: Mapping[str, object],
-    started: float,
+    batch: FlipBatch, found: Found, attack: Attack, protocol: Protocol, seed: int, started: float
 ) -> AttackResult:
     margin = batch.margin(found.images)
     rounded = margin if protocol == "strict" else batch.margin(round_to_8bit(found.images))
@@ -147,7 +94,7 @@ def _measure(
     return AttackResult(
         attack=attack,
         protocol=protocol,
-        parameters=parameters,
+        seed=seed,
         names=batch.names,
         original=batch.original,
         images=found.images,
@@ -161,27 +108,3 @@ def _measure(
         seconds=time.perf_counter() - started,
         details=found.details,
     )
-
-
-def require_positive(name: str, value: float) -> None:
-    """Refuse a parameter that is not a finite number above zero.
-
-    Raises:
-        InputError: naming the parameter and its value.
-    """
-    if not (isinstance(value, numbers.Real) and math.isfinite(value) and value > 0):
-        raise InputError(f"{name} is {value!r}. It must be a finite number above 0.")
-
-
-def require_budget(name: str, value: float) -> None:
-    """Refuse a largest change of one value that is not above zero and at most 1.
-
-    Raises:
-        InputError: naming the parameter and its value.
-    """
-    require_positive(name, value)
-    if value > 1:
-        raise InputError(
-            f"{name} is {value!r}. Changes are stated in the units of [0, 1]: "
-            "four levels of 8 bits are 4 / 255."
-        )

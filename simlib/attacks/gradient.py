@@ -3,92 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from simlib.attacks.driver import Found, require_budget, require_positive, run_in_batches
-from simlib.attacks.objective import Objective, margin_and_gradient
-from simlib.attacks.problem import FlipBatch, RankFlip
-from simlib.attacks.result import AttackResult, Protocol
+from simlib.attacks.attack import Attack, Conditions, register
+from simlib.attacks.dials import a_budget, budget, count, dial, positive, switch
+from simlib.attacks.objective import Objective, is_flat, margin_and_gradient, unstuck
+from simlib.attacks.problem import FlipBatch
+from simlib.attacks.result import Found
 from simlib.attacks.survivors import Survivors
 from simlib.errors import InputError
-from simlib.kernels.checks import require_count
 from simlib.kernels.images import LEVELS
-from simlib.kernels.noise import random_signs
-from simlib.kernels.projection import project_linf, round_within
+from simlib.kernels.projection import per_sample, project_linf, round_within
 
-PAPER_EPS = 0.03 / 2
-"""Budget of the paper's PGD, 0.03 in its range [-1, 1]: 3.825 levels of 8 bits."""
-
-PAPER_STEP = 0.001 / 2
-"""Step of the paper's PGD, 0.001 in its range [-1, 1]: 0.1275 of a level."""
-
-PAPER_STEPS = 30
-"""Steps of the paper's PGD; they reach the budget exactly."""
+PAPER_EPS, PAPER_STEP, PAPER_STEPS = 0.03 / 2, 0.001 / 2, 30
+"""Budget, step and steps of the paper's PGD: 0.03 and 0.001 in its range [-1, 1], so 3.825 and 0.1275 levels
+of 8 bits. The steps reach the budget exactly."""
 
 PAPER_REVERSE_EPS, PAPER_REVERSE_STEPS = 0.1 / 2, 50
 """Budget and steps of the paper's reverse attack, which is PGD on the farther image with the same step."""
 
-FGSM_GRID = tuple(level / LEVELS for level in range(1, 11))
-"""Our choice, the paper's is not known to us: every whole level from 1 to 10."""
+
+def _growing_sizes(name: str, value: Any) -> tuple[float, ...]:
+    """Return sizes of a step as they are, if each is a budget and larger than the last."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise InputError(f"{name} is {value!r}. It must hold at least one size.")
+    sizes = tuple(a_budget(f"a size of {name}", size) for size in value)
+    if list(sizes) != sorted(set(sizes)):
+        raise InputError(f"{name} is {sizes}. Each size must be larger than the last.")
+    return sizes
 
 
-def fgsm(
-    problem: RankFlip,
-    *,
-    grid: Sequence[float] = FGSM_GRID,
-    protocol: Protocol = "strict",
-    seed: int = 0,
-    batch_size: int | None = None,
-    progress: bool = False,
-) -> AttackResult:
+@register
+@dataclass(frozen=True, kw_only=True)
+class FGSM(Attack):
     """Take one step along the sign of the gradient, of the smallest size of a grid that flips.
 
     The gradient is taken once, at the original image (Goodfellow et al. 2015). A sample that no size
-    flips is returned at the largest.
+    flips is returned at the largest. In the result, ``steps`` counts the sizes that were tried, and ``linf``
+    is the size that was taken.
 
-    Args:
-        problem: what is attacked.
-        grid: sizes of the step in the units of [0, 1], increasing.
-        protocol: how success is counted; ``"strict"`` rounds to 8 bits first.
-        seed: decides the direction where the gradient is zero, under the strict protocol.
-        batch_size: triplets attacked at once; ``None`` for 256.
-        progress: show a bar when it takes longer than two seconds.
-
-    Returns:
-        The result; ``steps`` counts the sizes that were tried, ``linf`` tells the size that was taken.
-
-    Raises:
-        InputError: if the grid is empty, not increasing, or not above zero.
+    Attributes:
+        grid: sizes of the step in the units of [0, 1], each larger than the last; by default every whole
+            level from 1 to 10.
     """
-    if not grid or list(grid) != sorted(set(grid)):
-        raise InputError(f"grid is {tuple(grid)}. It must hold at least one size, each larger than the last.")
-    require_positive("the smallest size of the grid", grid[0])
-    require_budget("the largest size of the grid", grid[-1])
-    return run_in_batches(
-        problem,
-        lambda batch: _fgsm_batch(batch, grid, protocol, seed),
-        attack="FGSM",
-        protocol=protocol,
-        parameters={"grid": tuple(grid), "seed": seed},
-        batch_size=batch_size,
-        progress=progress,
-    )
+
+    name: ClassVar[str] = "fgsm"
+    title: ClassVar[str] = "FGSM"
+    bounded_by: ClassVar[str] = "largest change of a value"
+    citation: ClassVar[str] = "goodfellow2015explaining"
+
+    # Our choice, the paper's is not known to us.
+    grid: Sequence[float] = dial(tuple(level / LEVELS for level in range(1, 11)), _growing_sizes)
+
+    def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
+        """Try one size after the other on those that no smaller one has flipped."""
+        survivors = Survivors(batch)
+        _, gradient = margin_and_gradient(batch, batch.original, _objective(conditions))
+        if conditions.strict:
+            gradient = unstuck(gradient, batch.names, conditions.seed)
+        direction, candidate = gradient.sign(), batch.original
+        for tried, size in enumerate(self.grid, start=1):
+            original = survivors.batch.original
+            candidate = project_linf(original + size * direction, original, size)
+            candidate = round_within(candidate, original, size) if conditions.strict else candidate
+            with torch.no_grad():
+                flips = survivors.batch.margin(candidate) > 0
+            stay = survivors.release(flips, candidate, tried)
+            if stay is not None:
+                direction, candidate = direction[stay], candidate[stay]
+            if len(survivors) == 0:
+                break
+        images, flipped, steps = survivors.finish(candidate, len(self.grid))
+        flipped = None if conditions.strict else flipped
+        return Found(images, flipped, steps, forwards=steps + 1, backwards=torch.ones_like(steps))
 
 
-def pgd(
-    problem: RankFlip,
-    *,
-    eps: float = PAPER_EPS,
-    step: float = PAPER_STEP,
-    steps: int = PAPER_STEPS,
-    protocol: Protocol = "strict",
-    early_stop: bool = True,
-    seed: int = 0,
-    batch_size: int | None = None,
-    progress: bool = False,
-) -> AttackResult:
+@register
+@dataclass(frozen=True, kw_only=True)
+class PGD(Attack):
     """Take many small steps along the sign of the gradient, within a budget (Madry et al. 2018).
 
     Under the paper's protocol this is the released procedure: no random start, the flip is tested
@@ -97,123 +93,59 @@ def pgd(
     that one evaluation serves the test and the step; an image at which the gradient is zero, such as
     one equal to the reference, is first moved by one level in a random direction.
 
-    Args:
-        problem: what is attacked.
+    Attributes:
         eps: largest change of one value, in the units of [0, 1].
         step: size of a step, same units.
         steps: most steps taken.
-        protocol: how success is counted, see :data:`simlib.attacks.Protocol`.
-        early_stop: stop a sample when it flips; False takes all steps, as images for transfer are made (none
+        early_stop: stop a sample when it flips; false takes all steps, as images for transfer are made (none
             where rounding alone flips the rank, under the strict protocol).
-        seed: decides the random direction of the strict protocol.
-        batch_size: triplets attacked at once; ``None`` for 256.
-        progress: show a bar when it takes longer than two seconds.
-
-    Raises:
-        InputError: if eps or step is not above zero, or steps no whole number above zero.
     """
-    require_budget("eps", eps)
-    require_positive("step", step)
-    require_count("steps", steps)
-    return run_in_batches(
-        problem,
-        lambda batch: pgd_from(batch, batch.original, eps, step, steps, protocol, early_stop, seed),
-        attack="PGD",
-        protocol=protocol,
-        parameters={"eps": eps, "step": step, "steps": steps, "early_stop": early_stop, "seed": seed},
-        batch_size=batch_size,
-        progress=progress,
-    )
+
+    name: ClassVar[str] = "pgd"
+    title: ClassVar[str] = "PGD"
+    bounded_by: ClassVar[str] = "largest change of a value"
+    citation: ClassVar[str] = "madry2018towards"
+
+    eps: float = budget(PAPER_EPS)
+    step: float = positive(PAPER_STEP)
+    steps: int = count(PAPER_STEPS)
+    early_stop: bool = switch(True)
+
+    def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
+        """Take the steps from the original images."""
+        return self.search_from(batch.original, batch, conditions)
+
+    def search_from(self, start: Tensor, batch: FlipBatch, conditions: Conditions) -> Found:
+        """Take the steps from other images (N, 3, H, W), still within the budget around the originals."""
+        strict, survivors, images = conditions.strict, Survivors(batch), start
+        for taken in range(self.steps):
+            active = survivors.batch
+            candidate = round_within(images, active.original, self.eps) if strict else images
+            margin, gradient = margin_and_gradient(active, candidate, _objective(conditions))
+            moved = project_linf(images.add(gradient.sign(), alpha=self.step), active.original, self.eps)
+            if strict and taken == 0:
+                moved = self._nudged(moved, active, gradient, conditions.seed)
+            stay = survivors.release(margin > 0, candidate, taken) if self.early_stop else None
+            images = moved if stay is None else moved[stay]
+            if len(survivors) == 0:
+                break
+        if strict:
+            images = round_within(images, survivors.batch.original, self.eps)
+        images, flipped, taken = survivors.finish(images, self.steps)
+        backwards = taken + flipped.long()
+        forwards = taken + 1 if self.early_stop and strict else backwards
+        return Found(images, flipped if self.early_stop and not strict else None, taken, forwards, backwards)
+
+    def _nudged(self, images: Tensor, batch: FlipBatch, gradient: Tensor, seed: int) -> Tensor:
+        """Move samples whose gradient is zero everywhere by one level in a random direction.
+
+        A step smaller than half a level would be undone by the rounding, and the gradient would stay zero.
+        """
+        signs = unstuck(gradient, batch.names, seed).sign()
+        nudged = project_linf(batch.original + signs / LEVELS, batch.original, self.eps)
+        return torch.where(per_sample(is_flat(gradient), images), nudged, images)
 
 
-def _fgsm_batch(batch: FlipBatch, grid: Sequence[float], protocol: Protocol, seed: int) -> Found:
-    strict = protocol == "strict"
-    objective: Objective = "margin" if strict else "share"
-    survivors = Survivors(batch)
-    _, gradient = margin_and_gradient(batch, batch.original, objective)
-    direction = _unstuck(gradient, batch.names, seed) if strict else gradient.sign()
-    candidate = batch.original
-    for tried, size in enumerate(grid, start=1):
-        original = survivors.batch.original
-        candidate = project_linf(original + size * direction, original, size)
-        candidate = round_within(candidate, original, size) if strict else candidate
-        with torch.no_grad():
-            flips = survivors.batch.margin(candidate) > 0
-        stay = survivors.release(flips, candidate, tried)
-        if stay is not None:
-            direction, candidate = direction[stay], candidate[stay]
-        if len(survivors) == 0:
-            break
-    images, flipped, steps = survivors.finish(candidate, len(grid))
-    return Found(
-        images=images,
-        flipped=None if strict else flipped,
-        steps=steps,
-        forwards=steps + 1,
-        backwards=torch.ones_like(steps),
-    )
-
-
-def pgd_from(
-    batch: FlipBatch,
-    start: Tensor,
-    eps: float,
-    step: float,
-    steps: int,
-    protocol: Protocol,
-    early_stop: bool,
-    seed: int,
-) -> Found:
-    """Take the steps of :func:`pgd` from other images (N, 3, H, W), within eps of the original still."""
-    strict = protocol == "strict"
-    objective: Objective = "margin" if strict else "share"
-    survivors = Survivors(batch)
-    images = start
-    for taken in range(steps):
-        active = survivors.batch
-        candidate = round_within(images, active.original, eps) if strict else images
-        margin, gradient = margin_and_gradient(active, candidate, objective)
-        moved = project_linf(images.add(gradient.sign(), alpha=step), active.original, eps)
-        if strict and taken == 0:
-            moved = _nudged(moved, active, gradient, eps, seed)
-        stay = survivors.release(margin > 0, candidate, taken) if early_stop else None
-        images = moved if stay is None else moved[stay]
-        if len(survivors) == 0:
-            break
-    if strict:
-        images = round_within(images, survivors.batch.original, eps)
-    images, flipped, taken = survivors.finish(images, steps)
-    tested_last = early_stop and strict
-    return Found(
-        images=images,
-        flipped=flipped if early_stop and not strict else None,
-        steps=taken,
-        forwards=taken + (1 if tested_last else flipped.long()),
-        backwards=taken + flipped.long(),
-    )
-
-
-def _is_stuck(gradient: Tensor) -> Tensor:
-    """Say for which samples, (N, 1, 1, 1), the gradient is zero everywhere."""
-    return (gradient == 0).all(dim=(1, 2, 3), keepdim=True)
-
-
-def _unstuck(gradient: Tensor, names: Sequence[str], seed: int) -> Tensor:
-    """Return the sign of the gradient, and random signs for samples whose gradient is zero everywhere."""
-    stuck = _is_stuck(gradient)
-    if not bool(stuck.any()):
-        return gradient.sign()
-    return torch.where(stuck, random_signs(names, gradient, seed), gradient.sign())
-
-
-def _nudged(images: Tensor, batch: FlipBatch, gradient: Tensor, eps: float, seed: int) -> Tensor:
-    """Move samples whose gradient is zero everywhere by one level in a random direction, within eps.
-
-    A step smaller than half a level would be undone by the rounding, and the gradient stay zero.
-    """
-    stuck = _is_stuck(gradient)
-    if not bool(stuck.any()):
-        return images
-    signs = random_signs(batch.names, gradient, seed)
-    nudged = project_linf(batch.original + signs / LEVELS, batch.original, eps)
-    return torch.where(stuck, nudged, images)
+def _objective(conditions: Conditions) -> Objective:
+    """Return what is ascended: the margin, or what the paper's released code ascends."""
+    return "margin" if conditions.strict else "share"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import get_args
 
 import torch
@@ -12,6 +12,7 @@ from simlib.attacks.ranking import Ranking, Target
 from simlib.errors import InputError, unknown_name
 from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_alike, validate_images
+from simlib.kernels.projection import per_sample
 from simlib.metrics import Features, Metric, narrow
 from simlib.triplets import Index, Triplets
 
@@ -23,9 +24,8 @@ class RankFlip:
     The metric itself says which image is closer: p0 unless it measures p1 as strictly closer. So no
     rank is flipped before an attack. Two equal images are a tie, which is no flip: the margin is 0, and
     any change that the metric notices flips it. Images that are not of 8 bits may be flipped by rounding
-    alone; under the strict protocol that is a flip without a step.
-
-    Nothing is measured when the problem is made; :meth:`batch` returns what is ready to be attacked.
+    alone; under the strict protocol that is a flip without a step. Nothing is measured when the problem is
+    made; :meth:`batch` returns what is ready to be attacked.
 
     Attributes:
         metric: the metric under attack.
@@ -53,21 +53,15 @@ class RankFlip:
         return RankFlip(self.metric, self.triplets[index], self.target)
 
     def batch(self, start: int = 0, stop: int | None = None) -> FlipBatch:
-        """Return triplets from ``start`` up to ``stop``, all by default, as one batch ready to be attacked.
-
-        Its memory grows with the number of triplets.
-        """
+        """Return triplets from ``start`` up to ``stop``, all by default, as a batch ready to be attacked."""
         triplets = self.triplets if (start, stop) == (0, None) else self.triplets[start:stop]
         return FlipBatch.prepare(Ranking.look(self.metric, triplets), triplets, self.target)
 
     def margin(self, images: Tensor) -> Tensor:
-        """Measure by how much the rank is flipped, (N,): positive exactly when it is.
-
-        Args:
-            images: one candidate for the attacked image of each triplet, (N, 3, H, W) in [0, 1].
+        """Measure by how much candidates (N, 3, H, W) in [0, 1] flip the rank, (N,): positive where they do.
 
         Raises:
-            InputError: if they are not images, or not one for each triplet.
+            InputError: they are not images, or not one for each triplet.
         """
         validate_images(images, "images")
         validate_alike(self.triplets.ref, "ref", images, "images")
@@ -79,10 +73,7 @@ class RankFlip:
 class RankedFlip(RankFlip):
     """A problem whose metric has looked at the triplets already, for several attacks on the same ones.
 
-    A part of it is an ordinary problem, and looked at anew.
-
-    Attributes:
-        ranking: what the metric remembers; it stays in memory for as long as the problem does.
+    The ranking stays in memory for as long as the problem does. A part of the problem is an ordinary one.
     """
 
     ranking: Ranking = field(kw_only=True)
@@ -90,11 +81,9 @@ class RankedFlip(RankFlip):
     def batch(self, start: int = 0, stop: int | None = None) -> FlipBatch:
         """Return triplets from ``start`` up to ``stop``, all by default; nothing is looked at again."""
         part = slice(start, stop)
-        whole = part.indices(len(self)) == (0, len(self), 1)
-        ranking, triplets = (
-            (self.ranking, self.triplets) if whole else (self.ranking[part], self.triplets[part])
-        )
-        return FlipBatch.prepare(ranking, triplets, self.target)
+        if part.indices(len(self)) == (0, len(self), 1):
+            return FlipBatch.prepare(self.ranking, self.triplets, self.target)
+        return FlipBatch.prepare(self.ranking[part], self.triplets[part], self.target)
 
 
 @dataclass(frozen=True)
@@ -102,8 +91,7 @@ class FlipBatch:
     """One batch of a rank-flip problem, with every image looked at that will not change.
 
     Attributes:
-        metric: the metric under attack.
-        names: of the triplets.
+        metric, names: the metric under attack, and the names of the triplets.
         original: the images to change (N, 3, H, W), as they are before the attack.
         fixed: what the metric remembers of the images that do not change.
         other: distance (N,) of the image that is not attacked; NaN when the reference is.
@@ -122,10 +110,8 @@ class FlipBatch:
         """Pick, by the metric's own ranking of the triplets, what is attacked and what will not change."""
         p1_closer = ranking.p1_closer
         if target == "reference":
-            fixed = (
-                _choose(p1_closer, ranking.p1, ranking.p0),
-                _choose(p1_closer, ranking.p0, ranking.p1),
-            )
+            p0, p1 = ranking.p0, ranking.p1
+            fixed = (_choose(p1_closer, p1, p0), _choose(p1_closer, p0, p1))
             other = torch.full_like(ranking.distance0, torch.nan)
             return cls(ranking.metric, triplets.names, triplets.ref, fixed, other, target)
         attacks_p1 = ranking.attacks_p1(target)
@@ -137,14 +123,10 @@ class FlipBatch:
         return len(self.names)
 
     def distances(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Measure the two distances whose order decides, (N,) each.
+        """Measure the distances (N,) of the image that was closer, and of the one that was farther.
 
-        Args:
-            images: candidates for the attacked image (N, 3, H, W) in [0, 1]; trusted, for speed.
-
-        Returns:
-            The distance of the image that was closer, and of the one that was farther, with the
-            candidates in place. The rank is flipped when the first exceeds the second.
+        Candidates (N, 3, H, W) in [0, 1], trusted for speed, take the place of the attacked images. The rank
+        is flipped when the first distance exceeds the second.
         """
         features = self.metric.look_at(images)
         if self.target == "reference":
@@ -154,32 +136,23 @@ class FlipBatch:
         return (distance, self.other) if self.target == "closer" else (self.other, distance)
 
     def margin(self, images: Tensor) -> Tensor:
-        """Measure by how much the rank is flipped, (N,): positive exactly when it is.
-
-        Identical distances are a tie and no flip.
-        """
+        """Measure by how much the rank is flipped, (N,): positive exactly when it is, 0 for a tie."""
         closer, farther = self.distances(images)
         return closer - farther
 
     @torch.no_grad()
     def flips(self, images: Tensor) -> Tensor:
-        """Say which ranks are flipped, (N,) of booleans, without keeping anything for a gradient."""
+        """Say which ranks are flipped, (N,), without keeping anything for a gradient."""
         return self.margin(images) > 0
 
     def narrow(self, index: Tensor) -> FlipBatch:
         """Keep the samples at these positions (an integer tensor) only."""
-        return FlipBatch(
-            self.metric,
-            tuple(self.names[position] for position in index.tolist()),
-            self.original.index_select(0, index),
-            tuple(narrow(features, index) for features in self.fixed),
-            self.other.index_select(0, index),
-            self.target,
-        )
+        names = tuple(self.names[position] for position in index.tolist())
+        fixed = tuple(narrow(features, index) for features in self.fixed)
+        original, other = self.original.index_select(0, index), self.other.index_select(0, index)
+        return replace(self, names=names, original=original, fixed=fixed, other=other)
 
 
 def _choose(condition: Tensor, yes: Features, no: Features) -> Features:
     """Take each sample from ``yes`` where the condition (N,) holds, else from ``no``."""
-    return tuple(
-        torch.where(condition.view(-1, *[1] * (a.dim() - 1)), a, b) for a, b in zip(yes, no, strict=True)
-    )
+    return tuple(torch.where(per_sample(condition, a), a, b) for a, b in zip(yes, no, strict=True))

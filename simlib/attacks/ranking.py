@@ -21,11 +21,8 @@ class Ranking:
 
     Attributes:
         metric: the metric.
-        ref: what it remembers of the references.
-        p0: of the first distorted images.
-        p1: of the second.
-        distance0: distances (N,) of p0 from the references.
-        distance1: of p1.
+        ref, p0, p1: what it remembers of the references and of the distorted images.
+        distance0, distance1: distances (N,) of p0 and of p1 from the references.
     """
 
     metric: Metric
@@ -63,12 +60,9 @@ class Ranking:
 
     @torch.no_grad()
     def with_attacked(self, images: Tensor, target: Target, attacked_p1: Tensor) -> tuple[Tensor, Tensor]:
-        """Measure both distances, (N,) each, with attacked images in place.
+        """Measure both distances, (N,) each, with attacked images (N, 3, H, W), trusted for speed, in place.
 
-        Args:
-            images: one for each triplet (N, 3, H, W) in [0, 1]; trusted, for speed.
-            target: which image was attacked.
-            attacked_p1: (N,) whether p1 was, else p0; means nothing where the reference was.
+        They take the place of the reference if that was the target, else of p1 where ``attacked_p1`` (N,).
         """
         with exact_convolutions():
             features = self.metric.look_at(images)

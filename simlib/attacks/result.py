@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Literal
 
+import torch
 from torch import Tensor
 
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
 from simlib.kernels.projection import round_to_8bit
+
+if TYPE_CHECKING:
+    from simlib.attacks.attack import Attack
 
 Protocol = Literal["paper", "strict"]
 """How success is counted.
@@ -22,30 +26,45 @@ last one too, and only after it was rounded to 8 bits within the budget.
 
 
 @dataclass(frozen=True)
+class Found:
+    """What an attack has found for one batch.
+
+    Attributes:
+        images: (N, 3, H, W) the attacked images.
+        flipped: (N,) success as the protocol counts it; None if the returned image decides.
+        steps, forwards, backwards, details: (N, ...) as in ``AttackResult``.
+        blank: what details say of a sample that was not attacked.
+    """
+
+    images: Tensor
+    flipped: Tensor | None
+    steps: Tensor
+    forwards: Tensor
+    backwards: Tensor
+    details: Mapping[str, Tensor] = field(default_factory=dict)
+    blank: float = 0.0
+
+
+@dataclass(frozen=True)
 class AttackResult:
     """The images that an attack found, and what became of the rank.
 
     Attributes:
-        attack: name of the attack.
-        protocol: how success was counted.
-        parameters: what the attack was called with.
+        attack, protocol, seed: what was run, how success was counted, and the seed of every draw.
         names: of the triplets.
         original: the images before the attack (N, 3, H, W).
         images: the attacked images (N, 3, H, W), of 8 bits under the strict protocol.
-        flipped: (N,) whether the protocol counts the rank as flipped.
-        flipped_8bit: (N,) whether it is flipped by the image rounded to 8 bits, as a PNG holds it.
-        margin: (N,) margin of the rank at the returned images.
-        margin_8bit: (N,) the same after rounding to 8 bits.
+        flipped, margin: (N,) whether the protocol counts the rank as flipped, and its margin at the images.
+        flipped_8bit, margin_8bit: (N,) the same for images rounded to 8 bits, as a PNG holds them.
         steps: (N,) steps taken to the returned image.
-        forwards: (N,) times the attack evaluated the metric at a candidate.
-        backwards: (N,) times it took a gradient.
+        forwards, backwards: (N,) evaluations of the metric at candidates, and gradients taken.
         seconds: wall-clock time for all samples.
-        details: what else this attack tells of each sample, such as the flow of stAdv: tensors (N, ...).
+        details: what else this attack reports of each sample, such as the flow of stAdv: tensors (N, ...).
     """
 
-    attack: str
+    attack: Attack
     protocol: Protocol
-    parameters: Mapping[str, object]
+    seed: int
     names: tuple[str, ...]
     original: Tensor
     images: Tensor
@@ -80,29 +99,21 @@ class AttackResult:
 
     @classmethod
     def assemble(cls, parts: Iterable[AttackResult], n: int) -> AttackResult:
-        """Join the results of consecutive batches of one attack; the seconds add up.
+        """Join the results of consecutive batches, of n samples together, of one attack; the seconds add up.
 
         Each part is written to its place as it comes, so that memory holds the whole and one part.
 
-        Args:
-            parts: the results, in order.
-            n: of how many samples they are together.
-
         Raises:
-            InputError: if they are of different attacks, or not of so many samples.
+            InputError: they are of different attacks, or not of n samples.
         """
         whole, names, seconds = None, list[str](), 0.0
         for part in parts:
             if whole is None:
                 if len(part) == n:
                     return part
-                whole = part._emptied(n)
-            elif (part.attack, part.protocol, part.parameters) != (
-                whole.attack,
-                whole.protocol,
-                whole.parameters,
-            ):
-                raise InputError("Only results of one attack, with the same parameters, can be joined.")
+                whole = part._changed(lambda like: like.new_empty((n, *like.shape[1:])))
+            elif (part.attack, part.protocol, part.seed) != (whole.attack, whole.protocol, whole.seed):
+                raise InputError("Only results of one attack, with the same dials and seed, can be joined.")
             place = slice(len(names), len(names) + len(part))
             for all_of_them, some in zip(whole._tensors(), part._tensors(), strict=True):
                 all_of_them[place] = some
@@ -114,27 +125,21 @@ class AttackResult:
     def _tensors(self) -> list[Tensor]:
         return [*(getattr(self, name) for name in _PER_SAMPLE), *self.details.values()]
 
-    def _emptied(self, n: int) -> AttackResult:
-        """Make room for n samples of the same kind."""
-
-        def room(like: Tensor) -> Tensor:
-            return like.new_empty((n, *like.shape[1:]))
-
+    def _changed(self, change: Callable[[Tensor], Tensor]) -> AttackResult:
+        """Return the result with another tensor in the place of each."""
         return replace(
             self,
-            details={name: room(values) for name, values in self.details.items()},
-            **{name: room(getattr(self, name)) for name in _PER_SAMPLE},
+            details={name: change(values) for name, values in self.details.items()},
+            **{name: change(getattr(self, name)) for name in _PER_SAMPLE},
         )
 
 
-_PER_SAMPLE = (
-    "original",
-    "images",
-    "flipped",
-    "flipped_8bit",
-    "margin",
-    "margin_8bit",
-    "steps",
-    "forwards",
-    "backwards",
-)
+_PER_SAMPLE = [each.name for each in fields(AttackResult) if each.type == "Tensor"]
+
+
+def found_before(result: AttackResult, names: Sequence[str]) -> Found:
+    """Return what an attack found for the triplets of these names, for another attack to go on from."""
+    places = {name: place for place, name in enumerate(result.names)}
+    rows = torch.tensor([places[name] for name in names], device=result.images.device)
+    part = result._changed(lambda values: values[rows])
+    return Found(part.images, None, part.steps, part.forwards, part.backwards, part.details)

@@ -15,9 +15,7 @@ _CHECK_EVERY_ON_PROCESSOR, _CHECK_EVERY_ON_ACCELERATOR = 1, 4
 class Survivors:
     """The samples of a batch that are still attacked, and what was found for those that are not.
 
-    Args:
-        batch: all samples.
-        start: what is kept of each, (N, ...): its image, the original by default, or its flow.
+    What is kept of each (N, ...) is its image or its flow, at first ``start``, or else the original.
 
     Attributes:
         batch: the samples still attacked.
@@ -34,9 +32,7 @@ class Survivors:
         self._left = torch.zeros_like(self.position, dtype=torch.bool)
         self._flipped = self._left
         self._steps = torch.zeros_like(self.position)
-        self._all_kept = self._kept.clone()
-        self._all_flipped = self._flipped.clone()
-        self._all_steps = self._steps.clone()
+        self._all = self._kept.clone(), self._flipped.clone(), self._steps.clone()
 
     def __len__(self) -> int:
         return len(self.position)
@@ -49,13 +45,7 @@ class Survivors:
     def release(
         self, flips: Tensor, found: Tensor, step: int | Tensor, *, ended: Tensor | None = None
     ) -> Tensor | None:
-        """Note who has flipped, or ended without, and let them leave.
-
-        Args:
-            flips: (n,) who is flipped by what is at hand.
-            found: (n, ...) the images, or flows, at hand.
-            step: steps taken to them, one number or (n,).
-            ended: (n,) who leaves though not flipped.
+        """Note who (n,) is flipped by the images or flows at hand, or has ended, and let them leave.
 
         Returns:
             The positions of those who stay, to narrow other tensors by; None if nobody leaves now.
@@ -82,11 +72,7 @@ class Survivors:
         return stay
 
     def finish(self, found: Tensor, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Give those who are left their last images, or flows.
-
-        Args:
-            found: (n, ...) what is at hand for those who are left.
-            step: steps taken to it.
+        """Give those who are left their last images, or flows, and the steps to them.
 
         Returns:
             For the whole batch: images or flows (N, ...), flipped (N,), steps (N,) to what is returned.
@@ -94,9 +80,8 @@ class Survivors:
         self._kept = torch.where(per_sample(self._left, found), self._kept, found)
         self._steps = torch.where(self._left, self._steps, step)
         self._write()
-        return self._all_kept, self._all_flipped, self._all_steps
+        return self._all
 
     def _write(self) -> None:
-        self._all_kept.index_copy_(0, self.position, self._kept)
-        self._all_flipped.index_copy_(0, self.position, self._flipped)
-        self._all_steps.index_copy_(0, self.position, self._steps)
+        for whole, part in zip(self._all, (self._kept, self._flipped, self._steps), strict=True):
+            whole.index_copy_(0, self.position, part)

@@ -1,0 +1,155 @@
+"""What a result was made with: the code that its making reaches, the device, the versions.
+
+The hash of a piece of work covers the modules that its imports reach, without comments and docstrings:
+editing a sentence changes no hash, and editing a module changes only what reaches it.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import json
+import platform
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from simlib import __version__
+
+if TYPE_CHECKING:
+    import torch
+
+_PACKAGE = "simlib"
+_ROOT = Path(__file__).resolve().parent
+
+
+def _name_of(path: Path) -> str:
+    parts = (_PACKAGE, *path.relative_to(_ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+# Read when the code is loaded: it may change on disk while a long run goes on.
+_SOURCES: Mapping[str, bytes] = {_name_of(path): path.read_bytes() for path in sorted(_ROOT.rglob("*.py"))}
+_PACKAGES = frozenset(_name_of(path) for path in _ROOT.rglob("__init__.py"))
+
+
+def code_hash(*modules: str) -> str:
+    """Return the SHA-256 of the code that some modules reach, as 64 hexadecimal digits.
+
+    Args:
+        modules: dotted names, such as ``"simlib.attacks.gradient"``; all of simlib if none is given. A module
+            outside simlib, such as one that defines a user's attack, counts with the file it was loaded from.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(reached(modules) if modules else _SOURCES):
+        digest.update(f"{name} {_fingerprint(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def reached(modules: Iterable[str]) -> set[str]:
+    """Return the names of modules, and of all modules of simlib that they import, directly or not.
+
+    A name that a package only passes on is followed to the module that defines it. An import of a whole
+    package reaches all that the package passes on. Imports for type checkers are not followed.
+    """
+    found, left = set[str](), list(modules)
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            left.extend(_imports_of(name))
+    return found
+
+
+def imports_in(source: str | bytes) -> set[str]:
+    """Return the modules of simlib that Python code imports itself."""
+    return set(_imported(ast.parse(source)))
+
+
+def describe_device(device: torch.device) -> dict[str, str]:
+    """Describe what computes: device, threads, and the version of torch."""
+    import torch
+
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "device": f"{device.type} ({name})",
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+    }
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of installed packages by name; empty for one that is not installed."""
+    found = dict.fromkeys(packages, "")
+    for name in found:
+        with contextlib.suppress(PackageNotFoundError):
+            # The package is distributed under another name than it is imported by.
+            found[name] = __version__ if name == _PACKAGE else version(name)
+    return found
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    if module in _SOURCES:
+        return ast.parse(_SOURCES[module])
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return ast.parse(Path(file).read_bytes()) if file and file.endswith(".py") else ast.Module([], [])
+
+
+@cache
+def _imports_of(module: str) -> frozenset[str]:
+    return frozenset(_imported(_tree(module)))
+
+
+@cache
+def _fingerprint(module: str) -> str:
+    return hashlib.sha256(json.dumps(_shape(_tree(module))).encode()).hexdigest()
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in _executed(tree):
+        if isinstance(node, ast.Import):
+            yield from (each.name for each in node.names if each.name in _SOURCES)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module in _SOURCES:
+            for each in node.names:
+                yield _defining(node.module, each.name)
+
+
+def _executed(node: ast.AST) -> Iterator[ast.AST]:
+    """Walk through code, but not through what only type checkers read."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+            continue
+        yield from _executed(child)
+
+
+def _defining(module: str, name: str) -> str:
+    """Return the module that defines what is imported from a module by a name."""
+    if f"{module}.{name}" in _SOURCES:
+        return f"{module}.{name}"
+    for node in _tree(module).body if module in _PACKAGES else ():
+        if isinstance(node, ast.ImportFrom) and node.module and node.module in _SOURCES:
+            for each in node.names:
+                if name == (each.asname or each.name):
+                    return _defining(node.module, each.name)
+    return module
+
+
+def _shape(node: object) -> object:
+    """Return code as nested lists, without positions, comments, docstrings and other free-standing texts."""
+    if isinstance(node, ast.AST):
+        fields = ((name, value) for name, value in ast.iter_fields(node) if value not in (None, []))
+        return [type(node).__name__, *([name, _shape(value)] for name, value in fields)]
+    if isinstance(node, list):
+        return [_shape(each) for each in node if not _is_text(each)]
+    return repr(node)
+
+
+def _is_text(node: object) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(value, ast.Constant) and isinstance(value.value, str)

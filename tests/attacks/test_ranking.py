@@ -1,0 +1,62 @@
+"""Triplets looked at once: ranks, distances with an attacked image in place, and parts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import get_args
+
+import pytest
+import torch
+
+from simlib.attacks import PGD, RankedFlip, RankFlip, Ranking, Target
+from simlib.triplets import photos
+from tests.support import any_weights, random_triplets
+
+every_target = pytest.mark.parametrize("target", get_args(Target))
+
+
+@every_target
+@pytest.mark.parametrize("name", ["ssim", "st-lpips-alex"])
+def test_distances_with_an_attacked_image_in_place(name: str, target: Target) -> None:
+    metric, triplets = any_weights(name), photos(6, seed=2, side=64)
+    ranking = Ranking.look(metric, triplets)
+    images = random_triplets(6, side=64).p0
+    attacked_p1 = ranking.attacks_p1(target)
+    first, second = ranking.with_attacked(images, target, attacked_p1)
+    for place, one in enumerate(triplets):
+        image = images[place : place + 1]
+        if target == "reference":
+            changed = replace(one, ref=image)
+        else:
+            changed = replace(one, p1=image) if attacked_p1[place] else replace(one, p0=image)
+        torch.testing.assert_close(first[place : place + 1], metric(changed.ref, changed.p0))
+        torch.testing.assert_close(second[place : place + 1], metric(changed.ref, changed.p1))
+
+
+def test_whose_image_is_attacked_and_that_a_tie_stands_for_p0_and_is_no_reversal() -> None:
+    triplets = photos(16, seed=4, side=32)
+    ranking = Ranking.look(any_weights("l2"), triplets)
+    assert 0 < int(ranking.p1_closer.sum()) < 16
+    assert torch.equal(ranking.attacks_p1("closer"), ranking.p1_closer)
+    assert torch.equal(ranking.attacks_p1("farther"), ~ranking.p1_closer)
+    tied = Ranking.look(any_weights("l2"), replace(triplets, p1=triplets.p0))
+    assert not tied.p1_closer.any()
+    assert not tied.is_reversed(tied.distance0, tied.distance1).any()
+    assert tied.is_reversed(tied.distance0 + 1e-6, tied.distance1).all()
+
+
+@every_target
+@pytest.mark.parametrize("batch_size", [None, 4])
+def test_a_problem_looked_at_before_gives_the_same_result(
+    target: Target, batch_size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    metric, triplets = any_weights("ssim"), photos(10, seed=5, side=32)
+    ranked = RankedFlip(metric, triplets, target, ranking=Ranking.look(metric, triplets))
+    pgd, plain = PGD(eps=4 / 255, step=1 / 255, steps=4), RankFlip(metric, triplets, target)
+    expected, found = (pgd(problem, batch_size=batch_size) for problem in (plain, ranked))
+    assert torch.equal(expected.images, found.images)
+    assert torch.equal(expected.flipped, found.flipped)
+    assert type(ranked[:3]) is RankFlip
+    monkeypatch.setattr(metric, "embed", lambda _: pytest.fail("looked again"))
+    assert len(ranked.batch()) == 10
+    assert ranked.batch(1, 3).names == triplets.names[1:3]
