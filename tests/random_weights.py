@@ -13,6 +13,8 @@ import torchvision
 from piq.pieapp import PieAPPModel
 from torch import Tensor, nn
 
+_FOLDER = tempfile.TemporaryDirectory()
+
 
 def random_backbone(name: str) -> dict[str, Tensor]:
     """Return what ``weights.load`` would, with random values."""
@@ -23,7 +25,7 @@ def random_backbone(name: str) -> dict[str, Tensor]:
 def random_archive(name: str) -> Path:
     """Return what ``weights.obtain`` would for DreamSim: an archive, here of random weights."""
     assert name == "dreamsim"
-    target = Path(_temporary().name)
+    target = Path(_FOLDER.name)
     _write_dreamsim(target / "files")
     return Path(shutil.make_archive(str(target / name), "zip", target / "files"))
 
@@ -86,9 +88,3 @@ def _write_dreamsim(folder: Path) -> None:
         )
         tuning = peft.LoraConfig(r=16, lora_alpha=32, target_modules=["qkv"], init_lora_weights=False)
         peft.get_peft_model(model, tuning).save_pretrained(folder / "open_clip_vitb32_single_lora")
-
-
-@cache
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    """Keep one folder until the tests end."""
-    return tempfile.TemporaryDirectory()

@@ -1,7 +1,7 @@
 """A strided convolution whose gradient with respect to the image is fast on a processor.
 
-The first layer of a network takes an image of three channels with a stride. Libraries compute its input
-gradient at a tenth of their usual speed, and an attack needs just this gradient, at every step.
+The first layer of a network often convolves an image of three channels with a stride. Libraries compute the
+gradient of such a layer's input at a tenth of their usual speed, and an attack needs it at every step.
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_FEW_CHANNELS = 4
-
 
 class FrozenStridedConv2d(nn.Module):
-    """A convolution with fixed weights; the values of ``nn.Conv2d``, a faster gradient of its input.
+    """A convolution with fixed weights: the values of ``nn.Conv2d``, and a faster gradient of its input.
 
-    Args:
-        convolution: one stride in both directions, zero padding, no dilation, no groups.
+    The stride is the same in both directions, the padding zero, and there are no dilation and no groups.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
@@ -35,10 +32,10 @@ class FrozenStridedConv2d(nn.Module):
 
 
 def speed_up_first_layer(network: nn.Module) -> None:
-    """Replace, in place, the strided convolutions of few channels in a network with fixed weights."""
+    """Replace, in place, the strided convolutions of up to four channels in a network with fixed weights."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
-            if isinstance(child, nn.Conv2d) and _gains(child):
+            if isinstance(child, nn.Conv2d) and _is_slow(child):
                 setattr(parent, name, FrozenStridedConv2d(child))
 
 
@@ -47,20 +44,10 @@ def strided_input_gradient(
 ) -> Tensor:
     """Return the gradient of a strided convolution with respect to its input.
 
-    Written as s*s convolutions without stride, one for each position of an input pixel relative to the
-    stride s, computed as one with s*s as many channels, and interleaved (Shi et al. 2016 call the last
-    step a pixel shuffle). Nothing is multiplied by the zeros that a transposed convolution inserts.
-
-    Args:
-        gradient: with respect to the output, (N, O, H', W').
-        weight: (O, C, k, k).
-        stride: of both directions.
-        padding: of all four sides, with zeros.
-        height: of the input.
-        width: of the input.
-
-    Returns:
-        (N, C, height, width).
+    Gradients (N, O, H', W') and weights (O, C, k, k) give (N, C, height, width). An input pixel has one of
+    s*s positions relative to the stride s. Each position has a convolution without stride; all of them are
+    computed as one with s*s times as many channels, which are then interleaved to pixels (a pixel shuffle,
+    Shi et al. 2016). A transposed convolution would insert zeros and multiply by them.
     """
     outputs, channels, side, _ = weight.shape
     reach = -(-side // stride)
@@ -90,9 +77,9 @@ class _FrozenConvolution(torch.autograd.Function):
         return strided_input_gradient(gradients[0], weight, *ctx.geometry), None, None, None, None
 
 
-def _gains(convolution: nn.Conv2d) -> bool:
+def _is_slow(convolution: nn.Conv2d) -> bool:
     return (
-        convolution.in_channels <= _FEW_CHANNELS
+        convolution.in_channels <= 4
         and convolution.stride[0] == convolution.stride[1] > 1
         and convolution.padding_mode == "zeros"
         and not isinstance(convolution.padding, str)

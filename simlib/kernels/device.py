@@ -1,8 +1,9 @@
-"""Where tensors live, and what happens when there is no room for them."""
+"""The device that tensors are on, and what happens when its memory runs out."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,11 +19,7 @@ Result = TypeVar("Result")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device of this name; ``"auto"`` is the GPU where there is one, else the processor.
-
-    Raises:
-        InputError: if torch does not know the device, or this machine does not have it.
-    """
+    """Return the device of this name, or raise an InputError; ``"auto"`` is the GPU, else the processor."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -35,34 +32,28 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-_SAYS_NO_ROOM = (
-    "can't allocate memory",
-    "not enough memory",
-    "CUDA error: out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
+_NO_MEMORY = re.compile(
+    "can't allocate memory|not enough memory|CUDA error: out of memory|(CUDNN|CUBLAS)_STATUS_ALLOC_FAILED"
 )
-"""How libraries say it who have no exception of their own for it."""
+"""How libraries report this in a plain ``RuntimeError``."""
 
 
 @dataclass(frozen=True)
 class MemoryRanOut:
-    """What the device, or the processor, said when it had no memory left."""
+    """The message of a device that had no memory left."""
 
     reason: str
 
 
 def unless_memory_runs_out(work: Callable[[], Result]) -> Result | MemoryRanOut:
-    """Return the result of some work, or what was said when its memory ran out.
+    """Return the result of some work, or the message if its memory ran out.
 
-    Only the text is kept: the error itself holds on to the tensors of every frame it went through, and
-    they must be free for another try.
+    The error itself is not kept: it refers to tensors whose memory must be free for another try.
     """
     try:
         return work()
     except (RuntimeError, MemoryError) as error:
-        refused = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not refused and not any(text in str(error) for text in _SAYS_NO_ROOM):
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not _NO_MEMORY.search(str(error)):
             raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
     torch.cuda.empty_cache()
@@ -70,17 +61,13 @@ def unless_memory_runs_out(work: Callable[[], Result]) -> Result | MemoryRanOut:
 
 
 def in_fitting_batches(work: Callable[[int, int], Result], n: int, batch_size: int) -> Iterator[Result]:
-    """Yield the results of batches of samples, in order; a batch that does not fit the memory is halved.
+    """Yield the results of batches of n samples, in order; a batch that does not fit the memory is halved.
 
-    Those after it are no larger, and one warning says so.
-
-    Args:
-        work: computes the samples from a first one up to a last one, which is left out.
-        n: how many samples.
-        batch_size: samples at once, to begin with.
+    Later batches are no larger than the half, and one warning says so. ``work`` computes the samples from its
+    first argument up to, but not including, its second.
 
     Raises:
-        OutOfMemoryError: if a single sample does not fit.
+        OutOfMemoryError: a single sample does not fit.
     """
     start, warned = 0, False
     while start < n:
@@ -92,31 +79,29 @@ def in_fitting_batches(work: Callable[[int, int], Result], n: int, batch_size: i
             continue
         if stop - start == 1:
             raise OutOfMemoryError(
-                f"One triplet does not fit the memory ({part.reason}). Use smaller images or another device."
+                f"One sample does not fit the memory ({part.reason}). Use smaller images or another device."
             )
         batch_size = (stop - start) // 2
         if not warned:
             warnings.warn(
-                f"{stop - start} triplets at once do not fit the memory. The attack goes on with "
-                f"{batch_size}, and with fewer if needed; a smaller batch_size saves the failed try.",
+                f"{stop - start} samples at once do not fit the memory. The next batches hold "
+                f"{batch_size}, or fewer if needed. A smaller batch_size avoids this failed try.",
                 stacklevel=4,
             )
             warned = True
 
 
 def free_memory(device: torch.device) -> int:
-    """Return how many bytes can be had on a device without taking them from others."""
+    """Return how many bytes of a device's memory are free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
 
 
-@contextlib.contextmanager
-def exact_convolutions() -> Iterator[None]:
-    """Have CUDA convolve in full float32 and the same way every time; nothing changes elsewhere.
+def exact_convolutions() -> contextlib.AbstractContextManager[None]:
+    """Make CUDA convolve in full float32, and the same way every time; other devices are not affected.
 
-    By default it rounds factors to ten bits and picks an algorithm by the size of the batch, so that a
-    distance would depend on its neighbours in the third digit.
+    By default CUDA rounds the factors to ten bits and chooses an algorithm by the size of the batch. A
+    distance would then depend on the other samples of its batch, in the third digit.
     """
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

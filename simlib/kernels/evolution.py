@@ -14,40 +14,35 @@ from simlib.kernels.noise import Draws
 LEAST_POPULATION = 3
 """A trial needs its target and two partners, all different."""
 
-CROSSOVER = 0.7
-"""Chance of each value of a trial to come from the mutant, the default of SciPy."""
-
-_LEAST_FACTOR, _MOST_FACTOR = 0.5, 1.0
-"""Between these the factor of the difference is drawn anew in each generation, as SciPy does."""
+_CROSSOVER = 0.7
+"""Chance that a value of a trial comes from the mutant; SciPy's default."""
 
 
 class DifferentialEvolution:
-    """Searches boxes for the least value of functions that can only be evaluated (Storn & Price 1997).
+    """Search boxes for the least value of functions without a gradient (Storn & Price 1997).
 
-    Ask for candidates, evaluate them however it suits, tell their values; the first candidates are the
-    start, each later set is one generation. The strategy is best/1/bin: a mutant is the best member plus
-    a scaled difference of two others, and mixes its values with those of the member it may replace. It
-    is what ``scipy.optimize.differential_evolution`` does with ``updating="deferred"`` and
-    ``polish=False``: a Latin hypercube to start from, a scale between 0.5 and 1 drawn for each
-    generation, values outside the box drawn anew inside, and ties won by the newcomer. What happens to a
-    sample depends on its own values and stream of random numbers only.
+    The caller asks for candidates, evaluates them and tells their values. The first candidates are the
+    start, and each later set is one generation. The strategy is best/1/bin: a mutant is the best member
+    plus a scaled difference of two others, and a trial mixes values of the mutant with those of the member
+    that it may replace. The rest is that of ``scipy.optimize.differential_evolution`` with
+    ``updating="deferred"`` and ``polish=False``: the start is a Latin hypercube, each generation draws a
+    scale between 0.5 and 1, values outside the box are drawn anew, and a trial wins a tie with a member.
+    A sample depends on its own values and random numbers only.
 
     Args:
         lower: (D,) least value of each coordinate; its dtype and device are those of the search.
         upper: (D,) greatest value of each coordinate.
-        draws: a stream for each of the B samples; the search uses it up, and narrows it.
-        population: members P of the population of a sample.
+        draws: a stream of random numbers for each of the B samples; the search draws from it and narrows it.
+        population: number P of members of the population of a sample.
 
     Raises:
-        InputError: if the population is too small for a member to have two partners.
+        InputError: the population is too small for a member to have two partners.
     """
 
     def __init__(self, lower: Tensor, upper: Tensor, draws: Draws, *, population: int) -> None:
         require_count("population", population, LEAST_POPULATION)
-        self._lower, self._upper = lower, upper
-        self._draws = draws
-        self._size = population
-        # Members live in the unit cube, where every coordinate is drawn and bounded alike.
+        self._lower, self._upper, self._draws, self._size = lower, upper, draws, population
+        # Members are kept in the unit cube, where all coordinates have the same bounds.
         self._trials = self._latin_hypercube()
         self._members = self._trials
         self._values: Tensor | None = None
@@ -55,7 +50,7 @@ class DifferentialEvolution:
 
     @property
     def best(self) -> Tensor:
-        """The best candidate of each sample so far, (B, D); any of them before the first values."""
+        """The best candidate of each sample so far, (B, D); an arbitrary one before the first values."""
         return self._in_the_box(_take(self._members, self._leader))
 
     @property
@@ -88,7 +83,7 @@ class DifferentialEvolution:
         self._values = None if self._values is None else self._values[index]
 
     def _in_the_box(self, unit: Tensor) -> Tensor:
-        # The way out of the unit cube may round past a bound.
+        # Rounding may put a value of the unit cube past a bound.
         return torch.lerp(self._lower, self._upper, unit).clamp(self._lower, self._upper)
 
     def _latin_hypercube(self) -> Tensor:
@@ -101,17 +96,17 @@ class DifferentialEvolution:
         size, dimensions = self._size, len(self._lower)
         first, second = (_take(self._members, partners) for partners in self._partners())
         dither = self._draws.uniform(1, 1, dtype=self._lower.dtype)
-        scale = _LEAST_FACTOR + (_MOST_FACTOR - _LEAST_FACTOR) * dither
+        scale = 0.5 + 0.5 * dither
         mutants = _take(self._members, self._leader).unsqueeze(1) + scale * (first - second)
-        crosses = self._draws.uniform(size, dimensions) < CROSSOVER
-        # One value at least comes from the mutant, or the trial would be the member it may replace.
+        crosses = self._draws.uniform(size, dimensions) < _CROSSOVER
+        # At least one value comes from the mutant: else the trial would equal the member that it may replace.
         crosses.scatter_(2, self._draws.integers(dimensions, size, 1), True)
         trials = torch.where(crosses, mutants, self._members)
         redrawn = self._draws.uniform(size, dimensions, dtype=self._lower.dtype)
         return torch.where((trials < 0) | (trials > 1), redrawn, trials)
 
     def _partners(self) -> tuple[Tensor, Tensor]:
-        """Draw for each member two others, (B, P) each: neither the member itself nor each other."""
+        """Draw two other members for each member, (B, P) each; the two are different."""
         own = torch.arange(self._size, device=self._lower.device).expand(len(self._members), -1)
         first = self._draws.integers(self._size - 1, self._size)
         first = first + (first >= own)
@@ -127,20 +122,16 @@ def evaluate_in_chunks(
     """Evaluate the candidates of all samples, a bounded number at a time, and fewer if memory runs out.
 
     Args:
-        evaluate: gives the values (C,) of candidates (C, D), told which sample (C,) each belongs to.
+        evaluate: takes the numbers (C,) of samples and one candidate (C, D) of each; returns values (C,).
         candidates: (B, P, D).
-        chunk: most candidates evaluated at once.
-        least: how far that number may be lowered when memory runs out.
+        chunk: greatest number of candidates evaluated at once.
+        least: the number is not lowered below this; torch.OutOfMemoryError is raised instead.
 
     Returns:
         Values (B, P), and the number that fits at once, for the next call.
-
-    Raises:
-        torch.OutOfMemoryError: if not even the least number fits the memory.
     """
     samples = torch.arange(len(candidates), device=candidates.device).repeat_interleave(candidates.shape[1])
-    flat, values = candidates.flatten(0, 1), list[Tensor]()
-    start = 0
+    flat, values, start = candidates.flatten(0, 1), list[Tensor](), 0
     while start < len(flat):
         part = slice(start, start + chunk)
         found = unless_memory_runs_out(lambda part=part: evaluate(samples[part], flat[part]))

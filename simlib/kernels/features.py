@@ -11,25 +11,17 @@ _TINY = 1e-10
 """Added to each length, as in the package ``lpips``; keeps values and gradients finite at length zero."""
 
 _CACHED_VALUES = 1 << 17
-"""On a processor, samples are taken in groups of about this many values, which stay in its cache."""
+"""A processor computes groups of samples of about this many values, which fit its cache."""
 
 
 def unit_distance(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
     """Compare the directions of two feature vectors at every position, and add up over positions.
 
-    With u and v the features of a position brought to unit length, this is the sum over positions and
-    channels of ``weight * (u - v) ** 2``, one layer of LPIPS (Zhang et al. 2018, equation 1). Automatic
-    differentiation would pass over each layer some twenty times, from and to main memory; here the
-    slope is taken in the same pass as the value, which keeps a step of an attack close to the cost of
-    the bare network.
-
-    Args:
-        a: features (N, C, H, W).
-        b: features of the same shape.
-        weight: (1, C, 1, 1); receives no gradient.
-
-    Returns:
-        Distances (N,). The gradient is zero at positions where all features are zero in both.
+    Let u and v be the features (N, C, H, W) of a position, scaled to unit length. The result (N,) is the sum
+    over positions and channels of ``weight * (u - v) ** 2``: one layer of LPIPS (Zhang et al. 2018, equation
+    1). The weights (1, C, 1, 1) receive no gradient; it is zero where all features are zero in both.
+    Automatic differentiation would read and write each layer about twenty times in main memory. Here
+    one pass computes value and slope, so that a step of an attack costs little more than the network.
     """
     result = _UnitDistance.apply(a, b, weight)
     assert isinstance(result, Tensor)
@@ -66,7 +58,7 @@ class _UnitDistance(torch.autograd.Function):
 
 
 def _groups(layer: Tensor) -> list[slice]:
-    """Cut the batch into slices that fit the processor's cache; an accelerator takes it whole."""
+    """Cut the batch into slices that fit the processor's cache; an accelerator takes the whole batch."""
     size = len(layer)
     if layer.device.type == "cpu" and size:
         size = max(1, min(size, _CACHED_VALUES // layer[0].numel()))
@@ -74,7 +66,7 @@ def _groups(layer: Tensor) -> list[slice]:
 
 
 def _unit(layer: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the features at unit length, and one over the length of each position (N, 1, H, W)."""
+    """Return the features at unit length, and the reciprocal length of each position (N, 1, H, W)."""
     inverse = layer.square().sum(dim=1, keepdim=True).sqrt_().add_(_TINY).reciprocal_()
     return layer * inverse, inverse
 

@@ -10,25 +10,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 _GUARDED = frozenset(
-    {
-        torch.sqrt,
-        Tensor.sqrt,
-        torch.pow,
-        Tensor.pow,
-        Tensor.__pow__,
-        torch.div,
-        Tensor.div,
-        Tensor.__truediv__,
-        Tensor.__rtruediv__,
-        torch.log,
-        Tensor.log,
-        torch.atan2,
-        Tensor.atan2,
-        torch.linalg.eigh,
-        torch.inverse,
-    }
+    {torch.sqrt, torch.pow, torch.div, torch.log, torch.atan2, torch.linalg.eigh, torch.inverse}
+    | {Tensor.sqrt, Tensor.pow, Tensor.div, Tensor.log, Tensor.atan2}
+    | {Tensor.__pow__, Tensor.__truediv__, Tensor.__rtruediv__}
 )
-"""Functions whose slope is infinite, or is not defined, somewhere in their domain."""
+"""Functions whose slope is infinite or undefined somewhere in their domain."""
 
 
 class _FiniteGradients(TorchFunctionMode):
@@ -47,12 +33,10 @@ class _FiniteGradients(TorchFunctionMode):
 def finite_gradients() -> TorchFunctionMode:
     """Keep gradients finite through roots, powers, quotients, logarithms, angles and eigenvectors.
 
-    A context manager, for code that cannot be changed. Inside it, values are those of torch, and so are
-    gradients where they are finite. Where torch gives infinity or NaN, such as for the root at zero, the
-    gradient is zero; zero is a subgradient of the magnitude that such a root nearly always measures.
-
-    One value differs: ``torch.inverse`` of a singular matrix is zero instead of an error, so that a
-    sample does not stop the batch that it is in.
+    A context manager for code that cannot be changed. Inside it, values are those of torch, and so are
+    finite gradients. Where torch gives infinity or NaN, as for the root at zero, the gradient is zero: such
+    a root nearly always measures a magnitude, and zero is a subgradient of a magnitude at 0. One value
+    differs: ``torch.inverse`` of a singular matrix is zero, so that one sample does not stop its batch.
     """
     return _FiniteGradients()
 
@@ -62,12 +46,8 @@ def _guard(argument: Any) -> Any:
     if not isinstance(argument, Tensor) or not argument.requires_grad:
         return argument
     view = argument.view_as(argument)
-    view.register_hook(_without_infinities)
+    view.register_hook(lambda gradient: gradient.where(gradient.isfinite(), 0))
     return view
-
-
-def _without_infinities(gradient: Tensor) -> Tensor:
-    return gradient.where(gradient.isfinite(), 0)
 
 
 def _inverse(matrices: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
-"""Flow fields: an image moved by one, and how smooth one is.
+"""Flow fields: how a flow moves an image, and how smooth a flow is.
 
-A flow (N, 2, H, W) says for every pixel of the moved image where to look in the original, in pixels
-relative to its own place: channel 0 counts rows downwards, channel 1 columns to the right.
+A flow (N, 2, H, W) says for every pixel of the moved image which place of the original it shows, in pixels
+relative to its own place: channel 0 counts rows downwards, channel 1 counts columns to the right.
 """
 
 from __future__ import annotations
@@ -13,28 +13,22 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from simlib.kernels.company import sample_sums
+from simlib.kernels.batch_independence import sample_sums
 
 Smoothness = Literal["squared", "root"]
-"""How differences of a flow are summed: ``squared`` as Ghildyal & Liu released it, ``root`` as the square
-root of each, which is the total variation of Xiao et al. (2018)."""
+"""What is summed: ``squared`` differences, as in the code of Ghildyal & Liu, or the square ``root`` of each,
+which is the total variation of Xiao et al. (2018)."""
 
 _TINY = 1e-8
 """Added to each squared difference, as in the released code."""
 
 
 def warp(images: Tensor, flow: Tensor) -> Tensor:
-    """Move images along a flow: bilinear between pixels, places beyond the edge count as the edge.
+    """Move images along a flow: bilinear between pixels; beyond the edge, the edge is repeated.
 
-    The warp of stAdv (Xiao et al. 2018, equation 1). Where a place is a whole pixel, the gradient with
-    respect to the flow is that of moving on downwards or to the right.
-
-    Args:
-        images: (N, C, H, W).
-        flow: (N, 2, H, W), in pixels.
-
-    Returns:
-        The moved images (N, C, H, W), within the range of the originals.
+    Images (N, C, H, W) and flows (N, 2, H, W) give images within the range of the originals. This is the
+    warp of stAdv (Xiao et al. 2018, equation 1). At a whole pixel the bilinear function has a kink; its
+    gradient with respect to the flow is there the one for a move downwards or to the right.
     """
     coordinates = [_coordinates(flow[:, channel], dim=channel + 1) for channel in (1, 0)]
     grid = torch.stack(coordinates, dim=-1)
@@ -42,29 +36,25 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
 
 
 def smoothness(flow: Tensor, form: Smoothness = "squared") -> Tensor:
-    """Measure how much a flow differs between diagonal neighbours, (N,); 0 or nearly so for no flow.
+    """Measure how much a flow (N, 2, H, W) differs between neighbours, (N,); nearly 0 where nothing moves.
 
-    Every pixel is compared with its four diagonal neighbours, of which those beyond the edge have no
-    flow: the sum of ``du² + dv² + 1e-8``, or of the square root of that.
-
-    Args:
-        flow: (N, 2, H, W), in pixels.
-        form: whether the root is taken.
+    Every pixel is compared with its four diagonal neighbours; neighbours beyond the edge have the flow 0.
+    The result is the sum of ``du² + dv² + 1e-8``, or of the square root of that.
     """
     return _Smoothness.apply(flow, form)
 
 
 def _coordinates(flow: Tensor, dim: int) -> Tensor:
-    """Turn a flow along one dimension into where to look, from -1 to 1 between the outer edges of pixels."""
+    """Turn a flow along one dimension into places from -1, the outer edge of the first pixel, to 1."""
     size = flow.shape[dim]
     place = torch.arange(size, dtype=flow.dtype, device=flow.device)
-    # Rounding on the way must not fall short of a whole pixel, or the slope would be that of its other side.
+    # If rounding put a place just below a whole pixel, the slope would be that of the other side of the kink.
     place = place + 4 * size * torch.finfo(flow.dtype).eps
     return (flow + (place.view(-1, 1) if dim == 1 else place)) * (2 / size) + (1 / size - 1)
 
 
 class _Smoothness(torch.autograd.Function):
-    """The sum and its gradient in one pass; each pair of neighbours is looked at once and counts twice."""
+    """The sum and its gradient in one pass; each pair of neighbours is visited once and counts twice."""
 
     @staticmethod
     def forward(ctx: Any, flow: Tensor, form: Smoothness) -> Tensor:
@@ -101,7 +91,7 @@ _DIAGONALS = (
 
 
 def _measure(difference: Tensor, form: Smoothness) -> tuple[Tensor, Tensor]:
-    """Return what a difference (N, 2, H, W) counts, (N, H, W), and its slope over the difference itself."""
+    """Return the summand of each difference (N, 2, H, W), (N, H, W), and its slope over the difference."""
     squared = difference.square().sum(dim=1).add_(_TINY)
     if form == "root":
         root = squared.sqrt_()

@@ -1,4 +1,4 @@
-"""What an image is here, checked at the border, and the way to 8 bits and back.
+"""Checks that tensors are images, and the conversion to 8 bits and back.
 
 Images are float tensors ``(N, 3, H, W)`` in ``[0, 1]``. One level is 1/255, the step of an 8-bit file.
 """
@@ -14,18 +14,14 @@ LEVELS = 255
 
 
 def validate_images(images: torch.Tensor, what: str) -> None:
-    """Refuse anything that is not a batch of images.
+    """Refuse anything that is not a batch of images; ``what`` is their name in the message.
 
-    The range is strict: 1.0000001 is refused, because some metrics refuse it too, and less clearly. An empty
-    batch (N = 0) is a batch. Costs one transfer from the device.
-
-    Args:
-        images: float tensor ``(N, 3, H, W)`` in ``[0, 1]``.
-        what: how the message names the images, such as ``"ref"``.
+    The range is strict: 1.0000001 is refused, because some metrics refuse it too, with a message that is less
+    clear. An empty batch (N = 0) is a batch. The check costs one transfer from the device.
 
     Raises:
-        InputError: not a float tensor, another shape, or a value that is not finite or lies outside
-            ``[0, 1]``; the message names the first bad sample.
+        InputError: it is no float tensor of this shape, or a value is not finite or lies outside ``[0, 1]``;
+            the message names the first bad sample.
     """
     if not isinstance(images, torch.Tensor):
         raise InputError(
@@ -41,32 +37,14 @@ def validate_images(images: torch.Tensor, what: str) -> None:
 
 
 def validate_pair(ref: torch.Tensor, x: torch.Tensor) -> None:
-    """Refuse a reference and an image that cannot be compared sample by sample.
-
-    Args:
-        ref: float tensor ``(N, 3, H, W)`` in ``[0, 1]``.
-        x: a tensor of the same shape, dtype and device, in ``[0, 1]``.
-
-    Raises:
-        InputError: one of them is not a batch of images, or they differ in shape, dtype or device.
-    """
+    """Refuse, by an InputError, two batches of images that differ in shape, dtype or device, or are none."""
     validate_images(ref, "ref")
     validate_images(x, "x")
     validate_alike(ref, "ref", x, "x")
 
 
 def validate_alike(first: torch.Tensor, first_name: str, second: torch.Tensor, second_name: str) -> None:
-    """Refuse two tensors that differ in shape, dtype or device.
-
-    Args:
-        first: any tensor.
-        first_name: how the message names it.
-        second: any tensor.
-        second_name: how the message names it.
-
-    Raises:
-        InputError: they differ; the message says in what and shows both.
-    """
+    """Refuse, by an InputError, two tensors that differ in shape, dtype or device."""
     properties = (
         ("shape", tuple(first.shape), tuple(second.shape), "Bring both to one shape; nothing is broadcast."),
         ("dtype", first.dtype, second.dtype, f"Convert one of them: {second_name}.to({first_name}.dtype)."),
@@ -82,42 +60,27 @@ def validate_alike(first: torch.Tensor, first_name: str, second: torch.Tensor, s
 def within_range(images: torch.Tensor) -> torch.Tensor:
     """Cut off the float noise by which images leave [0, 1], and let the gradient pass unchanged.
 
-    ``clamp`` stops it, since torch 2.15 also at exactly 0 and 1: black and white would have no slope.
+    The gradient of ``clamp`` is zero outside the range and, since torch 2.15, also at exactly 0 and 1: black
+    and white pixels would have no slope.
     """
     return images + (images.clamp(0, 1) - images).detach()
 
 
 def to_8bit(images: torch.Tensor) -> torch.Tensor:
-    """Round to the nearest 8-bit level, as saving to a PNG file does.
-
-    Args:
-        images: float tensor of any shape in ``[0, 1]``.
-
-    Returns:
-        uint8 tensor of the same shape, on the same device.
+    """Round floats of any shape in ``[0, 1]`` to the nearest 8-bit level (uint8), as saving to a PNG does.
 
     Raises:
-        InputError: not a float tensor, or a value that is not finite or lies outside ``[0, 1]``.
+        InputError: it is no float tensor, or a value is not finite or lies outside ``[0, 1]``.
     """
     _validate_dtype(images, "images")
     _validate_values(images, "images")
-    # In float32 at least: in half precision, 255 times a level would itself be rounded.
+    # At least float32: half precision would round 255 times a level.
     wide = images.detach().to(torch.promote_types(images.dtype, torch.float32))
     return (wide * LEVELS).round().to(torch.uint8)
 
 
 def from_8bit(levels: torch.Tensor) -> torch.Tensor:
-    """Turn 8-bit levels into an image; exact inverse of :func:`to_8bit` on such images.
-
-    Args:
-        levels: uint8 tensor of any shape.
-
-    Returns:
-        float32 tensor of the same shape in ``[0, 1]``, on the same device.
-
-    Raises:
-        InputError: the tensor is not uint8.
-    """
+    """Turn levels (uint8) into float32 in ``[0, 1]``; :func:`to_8bit` gives exactly these levels back."""
     if levels.dtype != torch.uint8:
         raise InputError(f"levels are {levels.dtype}, not torch.uint8. Use to_8bit to round a float image.")
     return levels.to(torch.float32) / LEVELS
@@ -133,30 +96,24 @@ def _validate_values(images: torch.Tensor, what: str) -> None:
     images = images.detach()
     if images.numel() == 0:
         return
-    # NaN comes through both extremes, so two numbers, fetched at once, decide for the whole batch.
+    # If any value is NaN, so are both extremes. So two numbers, fetched at once, decide for the batch.
     low, high = torch.stack(images.aminmax()).tolist()
     if low >= 0 and high <= 1:
         return
-    finite = torch.isfinite(images)
-    place = _first_bad_sample(~finite)
-    if place is not None:
+    infinite = ~torch.isfinite(images)
+    if infinite.any():
         raise InputError(
-            f"{what}{place} has values that are NaN or infinite. Find where they arise; drop the sample."
+            f"{what}{_first_bad_sample(infinite)} has values that are NaN or infinite. Find where they "
+            "arise; drop the sample."
         )
-    place = _first_bad_sample((images < 0) | (images > 1))
     raise InputError(
-        f"{what}{place} leaves [0, 1]: the batch reaches from {low:.9g} to {high:.9g}, "
-        f"{max(-low, high - 1):.3g} too far. {_range_advice(low, high)}"
+        f"{what}{_first_bad_sample((images < 0) | (images > 1))} leaves [0, 1]: the batch reaches from "
+        f"{low:.9g} to {high:.9g}, {max(-low, high - 1):.3g} too far. {_range_advice(low, high)}"
     )
 
 
-def _first_bad_sample(bad: torch.Tensor) -> str | None:
-    """Name the first sample with a bad value; None where there is none, nothing to name without a batch."""
-    if not bool(bad.any()):
-        return None
-    if bad.ndim < 4:
-        return ""
-    return f": sample {int(bad.flatten(1).any(dim=1).nonzero()[0])}"
+def _first_bad_sample(bad: torch.Tensor) -> str:
+    return "" if bad.ndim < 4 else f": sample {int(bad.flatten(1).any(dim=1).nonzero()[0])}"
 
 
 def _shape_advice(images: torch.Tensor) -> str:

@@ -7,41 +7,45 @@ import math
 import torch
 from torch import Tensor
 
-from simlib.kernels.company import sample_products, sample_sums
-from simlib.kernels.linesearch import LineSearch
+from simlib.kernels.batch_independence import sample_products, sample_sums
 
 HISTORY = 10
-"""Steps remembered of each sample, as many as SciPy does."""
+"""Number of past steps that are kept for each sample, as in SciPy."""
 
-MOST_TRIALS = 20
-"""Trials of one line search before the history is forgotten, and after that the sample gives up."""
+_MOST_TRIALS = 20
+"""Trials of one line search before it is given up."""
 
 _CURVATURE = 1e-10
-"""Least curvature along a step, relative to the change of the gradient, for the step to be remembered."""
+"""Least curvature along a step, relative to the change of the gradient, for which the step is kept."""
+
+SUFFICIENT, FLATTER = 1e-4, 0.9
+"""Constants of the Wolfe conditions: the least share of the decrease that the first slope predicts, and
+the greatest share of that slope which may be left."""
+
+_LEAST_GROWTH, _MOST_GROWTH = 1.1, 4.0
+"""Bounds of the next step, as multiples of the last one, while no high end of the bracket is known."""
+
+_MARGIN = 0.1
+"""Share of a bracket at either end where no interpolated step may lie."""
 
 
 class BatchedLBFGS:
     """Minimise a function of each sample, evaluated for the whole batch at once.
 
-    The caller asks for points, evaluates them, and tells values and gradients, until :attr:`finished`
-    holds for all, or for as long as it likes. Samples do not wait for each other: while one searches along
+    The caller asks for points, evaluates them and tells values and gradients, until all samples are
+    :attr:`finished` or the caller stops. Samples do not wait for each other: while one searches along
     its line, another starts its next iteration. Nothing waits for an accelerator.
 
-    Steps satisfy the strong Wolfe conditions. A sample is finished when it has taken ``most_iterations``
-    steps, when no entry of its gradient exceeds ``gradient_tolerance``, when a step lowers its value by no
-    more than ``value_tolerance`` relative to the value (or 1 if that is more), or when no step can be found.
-
-    Args:
-        start: where each sample starts, (B, D).
-        most_iterations: most steps of a sample.
-        gradient_tolerance: see above; SciPy's default.
-        value_tolerance: see above; SciPy's default.
+    Steps satisfy the strong Wolfe conditions. A sample, which begins at its row of ``start`` (B, D), is
+    finished when it has taken ``most_iterations`` steps, when no entry of its gradient exceeds
+    ``gradient_tolerance``, when a step lowers its value by no more than ``value_tolerance`` times the value
+    (or times 1 if that is more), or when no step is found. The tolerances are SciPy's by default.
 
     Attributes:
-        point: (B, D) where each sample stands.
-        value: (B,) its value there.
-        iterations: (B,) steps it has taken.
-        finished: (B,) whether it has finished.
+        point: (B, D) the best point of each sample so far.
+        value: (B,) the value at this point.
+        iterations: (B,) the number of steps taken.
+        finished: (B,) whether the sample is finished.
     """
 
     def __init__(
@@ -66,13 +70,13 @@ class BatchedLBFGS:
         self._started = False
 
     def ask(self) -> Tensor:
-        """Return the points (B, D) at which value and gradient are wanted next."""
+        """Return the points (B, D) at which the caller evaluates value and gradient next."""
         if not self._started:
             return self.point
         return torch.addcmul(self.point, self._search.step.unsqueeze(1), self._direction)
 
     def tell(self, value: Tensor, gradient: Tensor) -> None:
-        """Take in values (B,) and gradients (B, D) at the points asked for."""
+        """Take the values (B,) and gradients (B, D) at the points that were asked for."""
         if not self._started:
             self._started = True
             self.value, self._gradient = value, gradient
@@ -81,7 +85,10 @@ class BatchedLBFGS:
             return
         accepted = self._search.judge(value, _dot(gradient, self._direction)) & ~self.finished
         self._move(accepted, value, gradient)
-        self._give_up_or_restart(~accepted & ~self.finished & (self._search.trials >= MOST_TRIALS))
+        # Where no step is found, the history is dropped; where there is no history, the sample stops.
+        stuck = ~accepted & ~self.finished & (self._search.trials >= _MOST_TRIALS)
+        self.finished = self.finished | (stuck & (self._memory.count == 0))
+        self._forget(stuck)
 
     def narrow(self, index: Tensor) -> None:
         """Keep the samples at these positions (an integer tensor) only."""
@@ -91,7 +98,7 @@ class BatchedLBFGS:
         self._search.narrow(index)
 
     def _move(self, accepted: Tensor, value: Tensor, gradient: Tensor) -> None:
-        """Let accepted samples take their step, and choose their next direction."""
+        """Move the accepted samples by their step, and choose their next direction."""
         column = accepted.unsqueeze(1)
         step = self._direction * torch.where(accepted, self._search.step, 0).unsqueeze(1)
         self._memory.remember(step, gradient - self._gradient, gradient, accepted)
@@ -110,17 +117,12 @@ class BatchedLBFGS:
         self._search.restart(accepted, self.value, slope, torch.ones_like(slope))
         self._forget(accepted & ~(slope < 0))
 
-    def _give_up_or_restart(self, stuck: Tensor) -> None:
-        """Where no step is found, forget the history; where there is none to forget, stop."""
-        self.finished = self.finished | (stuck & self._memory.empty)
-        self._forget(stuck)
-
     def _forget(self, who: Tensor) -> None:
-        self._memory.forget(who)
+        self._memory.count = torch.where(who, 0, self._memory.count)
         self._head_downhill(who)
 
     def _head_downhill(self, who: Tensor) -> None:
-        """Search along the gradient, beginning with a step of length 1 at most."""
+        """Search against the direction of the gradient; the first step has a length of at most 1."""
         squared = _dot(self._gradient, self._gradient)
         self._direction = torch.where(who.unsqueeze(1), -self._gradient, self._direction)
         self._search.restart(who, self.value, -squared, squared.rsqrt().clamp_max(1))
@@ -129,8 +131,8 @@ class BatchedLBFGS:
 class _Memory:
     """Past steps and changes of the gradient, and all products between them.
 
-    A direction is a sum of what is remembered, so the recursion of L-BFGS runs on the coefficients of that
-    sum, and long vectors are read twice an iteration only (Chen, Wang & Zhou 2014).
+    A direction is a sum of these vectors and the gradient. The recursion of L-BFGS computes only its
+    coefficients, so that each iteration reads the long vectors twice (Chen, Wang & Zhou 2014).
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -139,17 +141,12 @@ class _Memory:
         self._vectors = like.new_zeros((n, 2 * HISTORY, size))
         self._products = like.new_zeros((n, 2 * HISTORY, 2 * HISTORY))
         self._along = like.new_zeros((n, 2 * HISTORY))
-        self._count = torch.zeros(n, dtype=torch.long, device=like.device)
-
-    @property
-    def empty(self) -> Tensor:
-        """Who remembers nothing, (N,)."""
-        return self._count == 0
+        self.count = torch.zeros(n, dtype=torch.long, device=like.device)
 
     def remember(self, step: Tensor, change: Tensor, gradient: Tensor, who: Tensor) -> None:
-        """Take in the last step and change of the gradient (N, D) of some, and the gradient after it."""
+        """Keep the last step, the change of the gradient and the gradient after it, (N, D) each, of some."""
         who = who & (_dot(step, change) > _CURVATURE * _dot(change, change))
-        place = self._count % HISTORY
+        place = self.count % HISTORY
         for offset, vector in ((0, step), (HISTORY, change)):
             there = (self._row, place + offset)
             self._vectors[there] = torch.where(who.unsqueeze(1), vector, self._vectors[there])
@@ -163,22 +160,22 @@ class _Memory:
             kept = torch.where(who.view(-1, 1, 1), fresh, self._products.gather(2, column))
             self._products.scatter_(2, column, kept)
             self._products.scatter_(1, index.expand(-1, 1, 2 * HISTORY), kept.transpose(1, 2))
-        self._count = self._count + who
+        self.count = self.count + who
 
     def direction(self, gradient: Tensor) -> Tensor:
-        """Return the quasi-Newton direction (N, D) for the gradient that was last remembered."""
+        """Return the quasi-Newton direction (N, D) for the gradient that was last kept."""
         along, size = self._along, torch.arange(len(gradient), device=gradient.device)
         weights, kept = torch.zeros_like(along), []
         scale = torch.ones_like(along[:, 0])
         for age in range(HISTORY):
-            place = (self._count - 1 - age) % HISTORY
-            there = self._count > age
+            place = (self.count - 1 - age) % HISTORY
+            there = self.count > age
             curvature = self._products[size, place, place + HISTORY]
             factor = torch.where(there, 1 / torch.where(there, curvature, 1), 0)
             if age == 0:
                 length = self._products[size, place + HISTORY, place + HISTORY]
                 scale = torch.where(there, curvature / torch.where(there, length, 1), scale)
-            # The product of a past step with the gradient, less the changes taken from it so far.
+            # The product of a past step with the gradient, minus the changes subtracted from it so far.
             alpha = factor * (along[size, place] + _dot(self._products[size, place], weights))
             weights[size, place + HISTORY] -= alpha
             kept.append((place, factor, alpha))
@@ -190,24 +187,88 @@ class _Memory:
         combined = sample_products(self._in_rows(weights).unsqueeze(1), self._vectors).squeeze(1)[self._row]
         return -(combined + scale.unsqueeze(1) * gradient)
 
-    def forget(self, who: Tensor) -> None:
-        """Forget all that some (N,) remember."""
-        self._count = torch.where(who, 0, self._count)
-
     def narrow(self, index: Tensor) -> None:
-        """Keep some samples only; long vectors are copied when a quarter of them has no owner any more."""
-        for name in ("_row", "_products", "_along", "_count"):
+        """Keep some samples only; the long vectors are copied once a quarter of them is no longer used."""
+        for name in ("_row", "_products", "_along", "count"):
             setattr(self, name, getattr(self, name)[index])
         if 4 * len(index) <= 3 * len(self._vectors):
             self._vectors = self._vectors[self._row]
             self._row = torch.arange(len(index), device=index.device)
 
     def _in_rows(self, values: Tensor) -> Tensor:
-        """Lay values (N, ...) of samples beside their vectors."""
+        """Put the values (N, ...) of samples into the rows of their vectors."""
         if len(values) == len(self._vectors):
             return values
         rows = values.new_zeros((len(self._vectors), *values.shape[1:]))
         return rows.index_copy_(0, self._row, values)
+
+
+class LineSearch:
+    """Bracket a good step and narrow the bracket (Nocedal & Wright 2006, chapter 3), sample by sample.
+
+    A line begins with a value (B,) and a slope (B,) below zero. At the low end of a bracket the value has
+    decreased enough and the slope is negative. At the high end the slope is positive or the value has not
+    decreased enough. So a good step lies between them.
+    """
+
+    def __init__(self, value: Tensor, slope: Tensor) -> None:
+        zero, infinite = torch.zeros_like(value), torch.full_like(value, math.inf)
+        self.step = torch.ones_like(value)
+        self.trials = torch.zeros_like(value, dtype=torch.long)
+        self._value, self._slope = value, slope
+        self._low, self._low_value, self._low_slope = zero, value, slope
+        self._high, self._high_value, self._high_slope = infinite, zero, zero
+
+    def restart(self, who: Tensor, value: Tensor, slope: Tensor, step: Tensor) -> None:
+        """Begin a new line for some samples with this step; all arguments (B,)."""
+        zero = torch.zeros_like(value)
+        fresh = {
+            "step": step,
+            "trials": torch.zeros_like(self.trials),
+            **{name: value for name in ("_value", "_low_value")},
+            **{name: slope for name in ("_slope", "_low_slope")},
+            **{name: zero for name in ("_low", "_high_value", "_high_slope")},
+            "_high": torch.full_like(value, math.inf),
+        }
+        for name, new in fresh.items():
+            setattr(self, name, torch.where(who, new, getattr(self, name)))
+
+    def judge(self, value: Tensor, slope: Tensor) -> Tensor:
+        """Return which samples accept the step, given value and slope (B,); choose the others' next step."""
+        enough = value <= self._value + SUFFICIENT * self.step * self._slope
+        accepted = enough & (slope.abs() <= FLATTER * self._slope.abs())
+        rises = ~enough | (slope > 0)
+        self.trials = self.trials + 1
+        grown = self._grown(slope)
+        for end, moves in (("_low", ~accepted & ~rises), ("_high", ~accepted & rises)):
+            for name, new in ((end, self.step), (f"{end}_value", value), (f"{end}_slope", slope)):
+                setattr(self, name, torch.where(moves, new, getattr(self, name)))
+        next_step = torch.where(self._high.isinf(), grown, self._between())
+        self.step = torch.where(accepted, self.step, next_step)
+        return accepted
+
+    def narrow(self, index: Tensor) -> None:
+        """Keep the samples at these positions only."""
+        for name, values in vars(self).items():
+            setattr(self, name, values[index])
+
+    def _grown(self, slope: Tensor) -> Tensor:
+        """Return the step at which the slope would be zero if it changed linearly, within the bounds."""
+        past = self.step - self._low
+        ahead = past * slope / (self._low_slope - slope)
+        ahead = torch.where(ahead > 0, ahead, math.inf)
+        return self.step + torch.minimum(
+            torch.maximum(ahead, (_LEAST_GROWTH - 1) * past), _MOST_GROWTH * past
+        )
+
+    def _between(self) -> Tensor:
+        """Return the minimum of the cubic through both ends; the middle where it has no minimum."""
+        width = self._high - self._low
+        mean = 3 * (self._low_value - self._high_value) / width + self._low_slope + self._high_slope
+        root = (mean.square() - self._low_slope * self._high_slope).clamp_min(0).sqrt()
+        share = 1 - (self._high_slope + root - mean) / (self._high_slope - self._low_slope + 2 * root)
+        share = torch.where(share.isfinite(), share, 0.5).clamp(_MARGIN, 1 - _MARGIN)
+        return self._low + share * width
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:

@@ -14,20 +14,15 @@ _FIRST, _SECOND = -4658895280553007687, -7723592293110705685
 """The increment and the two factors of SplitMix64, as signed integers of 64 bits."""
 
 _BITS = 24
-"""Random bits in a number: as many as float32 holds, so that every dtype gets the same numbers."""
+"""Random bits in a number: float32 holds no more, and every dtype must get the same numbers."""
 
 
 class Draws:
     """A stream of random numbers for every sample of a batch.
 
-    A number is a function of the sample's name, the seed and how many were drawn before: SplitMix64
-    (Steele, Lea & Flood 2014) counted from a key of its own. It is the same on every device and in
-    every batch, and drawn for the whole batch at once.
-
-    Args:
-        names: one per sample; equal names and seeds give equal numbers.
-        seed: any integer.
-        device: where the numbers are needed.
+    A number depends on the sample's name, the seed and the count of numbers drawn before: it is SplitMix64
+    (Steele, Lea & Flood 2014) of that count, from a key for each sample. So it is the same on every
+    device and in every batch.
     """
 
     def __init__(self, names: Sequence[str], seed: int, device: torch.device | str = "cpu") -> None:
@@ -37,7 +32,7 @@ class Draws:
         self._drawn = 0
 
     def uniform(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Draw (N, *shape) numbers from [0, 1), evenly."""
+        """Draw (N, *shape) numbers, uniformly from [0, 1)."""
         count = math.prod(shape)
         counter = torch.arange(self._drawn + 1, self._drawn + count + 1, device=self._keys.device)
         self._drawn += count
@@ -45,11 +40,11 @@ class Draws:
         return (_shifted(bits, 64 - _BITS).to(dtype) / 2**_BITS).view(-1, *shape)
 
     def integers(self, high: int, *shape: int) -> Tensor:
-        """Draw (N, *shape) whole numbers from 0 up to but not including ``high``, evenly."""
+        """Draw (N, *shape) whole numbers, uniformly from 0 to ``high`` - 1."""
         return (self.uniform(*shape, dtype=torch.float64) * high).long()
 
     def signs(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Draw (N, *shape) times -1 or +1, evenly."""
+        """Draw (N, *shape) numbers, -1 or +1 with equal chance."""
         return (self.uniform(*shape, dtype=dtype) < 0.5).to(dtype) * 2 - 1
 
     def narrow(self, index: Tensor) -> None:
@@ -58,16 +53,7 @@ class Draws:
 
 
 def random_signs(names: Sequence[str], like: Tensor, seed: int) -> Tensor:
-    """Draw -1 or +1 for every value of every sample.
-
-    Args:
-        names: one per sample; equal names and seeds give equal draws.
-        like: a batch (N, ...) that gives the shape, dtype and device.
-        seed: any integer.
-
-    Returns:
-        A tensor shaped like ``like``.
-    """
+    """Draw -1 or +1 for every value of a batch (N, ...), in its shape, dtype and device."""
     return Draws(names, seed, like.device).signs(*like.shape[1:], dtype=like.dtype)
 
 
@@ -78,5 +64,5 @@ def _mix(bits: Tensor) -> Tensor:
 
 
 def _shifted(bits: Tensor, places: int) -> Tensor:
-    """Shift to the right and fill with zeros; torch's own shift repeats the sign."""
+    """Shift to the right and fill with zeros; torch's shift would repeat the sign bit."""
     return (bits >> places) & ((1 << (64 - places)) - 1)

@@ -1,4 +1,4 @@
-"""The precision of the input, kept through the code of a library that falls back to float32."""
+"""The precision of the input, kept in the code of libraries that would fall back to float32."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class _KeepPrecision(TorchFunctionMode):
 
 
 def keep_precision(dtype: torch.dtype) -> TorchFunctionMode:
-    """Compute in this precision throughout.
+    """Compute in this precision throughout: a context manager for code that cannot be changed.
 
-    A context manager, for code that cannot be changed. Inside it, ``Tensor.float`` leaves doubles as they
-    are if ``dtype`` is double, and ``torch.zeros`` makes tensors of ``dtype`` unless asked for another.
+    Inside it, ``Tensor.float`` leaves doubles as they are if ``dtype`` is double, and ``torch.zeros`` makes
+    tensors of ``dtype`` unless given another.
     """
     return _KeepPrecision(dtype)

@@ -1,4 +1,8 @@
-"""Projections: onto a budget, onto the image box, onto images of 8 bits."""
+"""Projections onto a budget, onto the range [0, 1] and onto images of 8 bits.
+
+A budget ``eps`` bounds the change from an original of the same shape, both in [0, 1]: of each value, or in l2
+the Euclidean length of a sample's change. It is one number, or (N,). Images of 8 bits are multiples of 1/255.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,14 @@ from torch import Tensor
 from simlib.kernels.images import LEVELS
 
 _GRID_SLACK = 1e-3
-"""Part of a level by which float noise may push an image of 8 bits off its own grid."""
+"""Greatest error, in levels, that float noise makes in an image of 8 bits."""
 
 _THRESHOLD_HALVINGS = 12
-"""Halvings of the range of a rounding threshold, which place it within 1/4096 of a level."""
+"""Halvings of the range of a rounding threshold; they find it within 1/4096 of a level."""
 
 
 def project_linf(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
-    """Move images to the nearest point within ``eps`` of the original and within [0, 1].
-
-    Args:
-        images: any shape.
-        original: the centre of the budget, same shape, in [0, 1].
-        eps: largest change of one value, in the units of [0, 1]; one number, or (N,).
-
-    Returns:
-        A tensor of the same shape.
-    """
+    """Move images of any shape to the nearest point within ``eps`` of the original and within [0, 1]."""
     change = images - original
     if isinstance(eps, Tensor):
         bound = per_sample(eps, images)
@@ -35,17 +30,9 @@ def project_linf(images: Tensor, original: Tensor, eps: Tensor | float) -> Tenso
 
 
 def project_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
-    """Shrink changes to a length of at most ``eps``, and move the images into [0, 1].
+    """Shrink changes (N, ...) to a length of at most ``eps``, then clamp the images to [0, 1].
 
-    Leaving the box never lengthens a change when the original is inside it, so both hold in the end.
-
-    Args:
-        images: (N, ...).
-        original: the centre of the budget, same shape, in [0, 1].
-        eps: greatest Euclidean length of the change of a sample, in the units of [0, 1]; one number, or (N,).
-
-    Returns:
-        A tensor of the same shape.
+    The original is within [0, 1], so the clamp only makes changes smaller, and both limits hold.
     """
     change = images - original
     length = change.flatten(1).norm(dim=1)
@@ -54,7 +41,7 @@ def project_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
 
 
 def per_sample(values: Tensor, like: Tensor) -> Tensor:
-    """Shape one value for each sample, (N,), so that it meets every value of that sample in ``like``."""
+    """Reshape one value for each sample, (N,), so that it broadcasts over the sample's values in ``like``."""
     return values.view(-1, *[1] * (like.dim() - 1))
 
 
@@ -66,17 +53,9 @@ def round_to_8bit(images: Tensor) -> Tensor:
 def round_within(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
     """Round to 8 bits without leaving the budget: to the nearest level that is within ``eps``.
 
-    Rounding alone can add half a level to a change. Where that would exceed ``eps``, the next level
-    towards the original is taken. The budget holds exactly when the original is itself an image of
-    8 bits, or when ``eps`` is at least half a level.
-
-    Args:
-        images: any shape, in [0, 1].
-        original: the centre of the budget, same shape, in [0, 1].
-        eps: largest change of one value, in the units of [0, 1]; one number, or (N,).
-
-    Returns:
-        Images whose values are multiples of 1/255.
+    Images have any shape. Rounding alone can add half a level to a change. Where that would exceed ``eps``,
+    the next level towards the original is taken. The budget holds exactly when the original is itself an
+    image of 8 bits, or when ``eps`` is at least half a level.
     """
     eps = per_sample(eps, images) if isinstance(eps, Tensor) else eps
     lowest = ((original - eps) * LEVELS - _GRID_SLACK).ceil().clamp_min(0)
@@ -85,19 +64,12 @@ def round_within(images: Tensor, original: Tensor, eps: Tensor | float) -> Tenso
 
 
 def round_within_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Tensor:
-    """Round to 8 bits without leaving an l2 budget: as many changes rounded up as its length allows.
+    """Round to 8 bits without leaving an l2 budget: round up as many changes as its length allows.
 
-    A change between two levels goes to the farther of them if its fraction exceeds a threshold. At one
-    half this is rounding to the nearest; where that would exceed the budget, the threshold is raised,
-    sample by sample, until it does not. The budget holds exactly when the original is itself of 8 bits.
-
-    Args:
-        images: (N, ...) in [0, 1], within the budget.
-        original: the centre of the budget, same shape, in [0, 1].
-        eps: greatest Euclidean length of the change of a sample, in the units of [0, 1]; one number, or (N,).
-
-    Returns:
-        Images whose values are multiples of 1/255.
+    A change of images (N, ...) between two levels is rounded up if its fraction reaches a threshold. With a
+    threshold of one half this is rounding to the nearest level. Where that would exceed the budget, the
+    threshold is raised, sample by sample, until the rounded change fits. The images must be within the
+    budget, which then holds exactly when the original is itself an image of 8 bits.
     """
     start = original.mul(LEVELS).round_()
     change = images * LEVELS - start
@@ -118,16 +90,10 @@ def round_within_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Te
 
 
 def truncate_to_8bit(images: Tensor) -> Tensor:
-    """Convert to 8 bits as the released code of Ghildyal & Liu (2023) does: by cutting off, in [-1, 1].
+    """Convert to 8 bits as the released code of Ghildyal & Liu (2023) does: by truncation, in [-1, 1].
 
-    Float noise of the way to [-1, 1] and back puts some values just below their level, and cutting off
-    then loses a whole level, also where nothing was changed. Kept to compare with published figures.
-
-    Args:
-        images: any shape, in [0, 1].
-
-    Returns:
-        Images whose values are multiples of 1/255.
+    The conversion to [-1, 1] and back puts some values just below their level, and truncation then loses
+    a whole level, even where nothing was changed. It is kept for the comparison with published figures.
     """
     symmetric = images * 2 - 1
     return ((symmetric + 1) / 2 * LEVELS).floor().clamp_(0, LEVELS) / LEVELS

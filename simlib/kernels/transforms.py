@@ -1,4 +1,4 @@
-"""Random changes of an image that people hardly care about, the same for every image they are shown."""
+"""Random changes of images that hardly matter to people; one change is the same for every image."""
 
 from __future__ import annotations
 
@@ -13,32 +13,30 @@ from torch.nn import functional as F
 from simlib.kernels.noise import Draws
 
 LEAST_SIDE = 8
-"""The smallest image that can be moved: a reflection reaches up to seven pixels into it."""
+"""The least side of an image in pixels: a reflection needs up to seven pixels beside the edge."""
 
 _OFFSETS = 8
-"""Offsets in each direction, from none to seven pixels."""
+"""Number of offsets in each direction: 0 to 7 pixels."""
 
 _DARKEST = 0.2
 """The smallest factor of a colour; the greatest is 1, so that no value leaves [0, 1]."""
-
-_CHANNELS = tuple(itertools.permutations(range(3)))
 
 
 @dataclass(frozen=True)
 class Transform:
     """One change of an image, as E-LPIPS draws them (Kettunen et al. 2019); linear in the image.
 
-    The image is averaged down by a whole factor, moved by whole pixels with its reflection around it,
-    transposed, flipped, and its channels change places and are darkened, each by a factor of its own.
+    The image is moved by whole pixels with its reflection around it, averaged down by a whole factor,
+    transposed and flipped. Its channels are permuted, and each is darkened by its own factor.
 
     Attributes:
-        top, left: how far it is moved, from 0 up to but not including 1, of eight pixels after averaging.
-        downscale: which factor it is averaged down by, from 0 up to but not including 1, of those that
-            the size of the image allows; a factor s is s*s times rarer than 1.
+        top, left: the offset as a share, below 1, of eight pixels after averaging.
+        downscale: from 0 to below 1; selects one of the factors that the size of the image allows, where a
+            factor s is s*s times rarer than 1.
         transposed: whether rows become columns.
         flipped: the dimensions that are reversed.
         channels: which channel comes first, second and third.
-        factors: by which each of them is then multiplied, at least 0.2 and below 1.
+        factors: the factor of each channel after that, at least 0.2 and below 1.
     """
 
     top: float
@@ -50,14 +48,11 @@ class Transform:
     factors: tuple[float, ...]
 
     def __call__(self, images: Tensor, smallest: int) -> Tensor:
-        """Change images (N, 3, H, W) in [0, 1], each in the same way.
-
-        Args:
-            images: of at least ``LEAST_SIDE`` pixels.
-            smallest: no side is averaged down to less than this, nor to less than 64 pixels.
+        """Change images (N, 3, H, W) in [0, 1], of at least ``LEAST_SIDE`` pixels, each in the same way.
 
         Returns:
-            Images in [0, 1], larger by seven pixels in both directions, or averaged down.
+            Images in [0, 1], larger by seven pixels in both directions, or averaged down, but no side to
+            fewer pixels than ``smallest``, nor to fewer than 64.
         """
         channels = images.unbind(1)
         pairs = zip(self.channels, self.factors, strict=True)
@@ -83,12 +78,9 @@ class Transform:
 def draw_transforms(count: int, seed: int) -> tuple[Transform, ...]:
     """Draw transforms that are spread evenly, as E-LPIPS draws those of a batch.
 
-    Every flip, order of the channels and part of the range of each factor occurs as often as any other,
-    give or take one (Latin hypercube sampling); the rest is drawn independently.
-
-    Args:
-        count: at least 1; a multiple of 12 has all flips and all orders equally often.
-        seed: any integer.
+    All flips occur equally often, give or take one, and so do all orders of the channels and all parts of
+    the range of each factor (Latin hypercube sampling). The rest is drawn independently. Of a ``count`` that
+    is a multiple of 12, all flips and all orders occur equally often.
     """
     draws = Draws(["transforms"], seed)
 
@@ -103,27 +95,16 @@ def draw_transforms(count: int, seed: int) -> tuple[Transform, ...]:
     places = draws.uniform(count, 3, dtype=torch.float64)[0].tolist()
     flips, turns, orders = strata(), strata(), strata()
     colours = zip(factors(), factors(), factors(), strict=True)
+    channels, flipped = tuple(itertools.permutations(range(3))), ((), (2,), (3,), (2, 3))
+    drawn = zip(places, turns, flips, orders, colours, strict=True)
     return tuple(
-        Transform(
-            top=top,
-            left=left,
-            downscale=downscale,
-            transposed=turn % 2 == 1,
-            flipped=((), (2,), (3,), (2, 3))[flip % 4],
-            channels=_CHANNELS[order % 6],
-            factors=colour,
-        )
-        for (top, left, downscale), flip, turn, order, colour in zip(
-            places, flips, turns, orders, colours, strict=True
-        )
+        Transform(top, left, downscale, turn % 2 == 1, flipped[flip % 4], channels[order % 6], colour)
+        for (top, left, downscale), turn, flip, order, colour in drawn
     )
 
 
 def _reflected(images: Tensor, dim: int, before: int, after: int) -> Tensor:
-    """Continue images beyond their border by what lies inside it.
-
-    Written out, because on an accelerator the library's own adds up gradients in an order that varies.
-    """
+    """Extend images by their reflection; on an accelerator torch's own adds up gradients in varying order."""
     head = images.narrow(dim, 1, before).flip(dim)
     tail = images.narrow(dim, images.shape[dim] - 1 - after, after).flip(dim)
     return torch.cat([head, images, tail], dim)

@@ -1,26 +1,16 @@
 """Metrics: distance(ref, x) -> (N,), one contract for all."""
 
-from simlib.metrics import (
-    deep,
-    dreamsim,
-    ensemble,
-    own,
-    pieapp,
-    pixel,
-    pyiqa,
-    smoothed,
-    structural,
-    vgg,
-    weights,
-)
-from simlib.metrics.committee import Committee
+# Metrics are registered, and so listed, in this order.
+from simlib.metrics import pixel, structural, nlpd, deep, dreamsim, pieapp, vgg, pyiqa  # isort: skip # noqa: F401
+from simlib.metrics import weights
+from simlib.metrics.custom import from_callable
 from simlib.metrics.ensemble import Ensemble
 from simlib.metrics.metric import Anchor, Family, Features, Metric, MetricSpec, narrow
-from simlib.metrics.own import from_callable
 from simlib.metrics.registry import (
     load,
     load_available,
     load_first,
+    modules_of,
     names,
     prefixes,
     register,
@@ -30,37 +20,29 @@ from simlib.metrics.registry import (
     why_absent,
 )
 from simlib.metrics.smoothed import Smoothed
+from simlib.metrics.transformed import Transformed
 
 __all__ = [
     "Anchor",
-    "Committee",
     "Ensemble",
     "Family",
     "Features",
     "Metric",
     "MetricSpec",
     "Smoothed",
-    "deep",
-    "dreamsim",
-    "ensemble",
+    "Transformed",
     "from_callable",
     "load",
     "load_available",
     "load_first",
+    "modules_of",
     "names",
     "narrow",
-    "own",
-    "pieapp",
-    "pixel",
     "prefixes",
-    "pyiqa",
     "register",
     "register_prefix",
-    "smoothed",
     "spec_of",
     "specs",
-    "structural",
-    "vgg",
     "weights",
     "why_absent",
 ]

@@ -1,7 +1,7 @@
 """DreamSim: a distance between image embeddings, tuned to what people find similar (Fu et al. 2023).
 
-The package ``dreamsim`` is optional. Of its models this is the one on OpenCLIP alone: all its weights come
-in one archive of tensors. For its ensemble, torch hub would fetch code from the internet and run it.
+The package ``dreamsim`` is optional. It has several models; this is the one on OpenCLIP, whose weights are
+one archive of tensors. For the package's ensemble, torch hub would download code and run it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from simlib.metrics import weights
 from simlib.metrics.metric import Features, Metric, MetricSpec
 from simlib.metrics.registry import register
 
-_BRANCH = "open_clip_vitb32"
-_SIDE = 224
+_BRANCH, _SIDE = "open_clip_vitb32", 224
 _BACKBONE = f"{_BRANCH}_pretrain.pth.tar"
 _TUNING = f"{_BRANCH}_single_lora"
 _TUNED = ("adapter_model.safetensors", "adapter_model.bin")
@@ -35,8 +34,7 @@ _SETTINGS = ("r", "lora_alpha", "lora_dropout", "bias", "target_modules")
 class EmbeddingDistance(Metric):
     """One minus the cosine of the angle between two embeddings.
 
-    Images are resized to 224x224 pixels first. The library checks its constants at each look, which makes
-    an accelerator wait.
+    The package checks its constants at each call, which makes an accelerator wait.
 
     Args:
         model: a ``PerceptualModel`` of the package ``dreamsim`` with one branch and normalised embeddings.
@@ -45,12 +43,12 @@ class EmbeddingDistance(Metric):
     def __init__(self, model: Any) -> None:
         super().__init__()
         (extractor,) = model.extractor_list
-        # The package holds its last matrix as a plain tensor, and sends it to the device it was built for.
+        # The package keeps its last matrix as a plain tensor, and moves it to the device it was built for.
         extractor.proj, extractor.device = nn.Parameter(extractor.proj), None
         self.model = model
 
     def embed(self, images: Tensor) -> Features:
-        """Return embeddings of length one, (N, 512)."""
+        """Return embeddings of length one, (N, 512), of the images at 224x224 pixels."""
         resized = F.interpolate(images, size=(_SIDE, _SIDE), mode="bicubic", antialias=True)
         return (self.model.embed(within_range(resized)),)
 
@@ -60,10 +58,10 @@ class EmbeddingDistance(Metric):
 
 
 def _unpack(archive: Path, folder: Path) -> None:
-    """Unpack those files that the model is made of, and no others."""
+    """Unpack the files of the model, and no others."""
     with zipfile.ZipFile(archive) as packed:
         present = [name for name in _TUNED if f"{_TUNING}/{name}" in packed.namelist()]
-        # Without weights of its own, the package would ask a hub for them.
+        # The package would download weights that are not in the folder.
         for name in (_BACKBONE, f"{_TUNING}/adapter_config.json", f"{_TUNING}/{(present or _TUNED)[0]}"):
             packed.extract(name, folder)
 
@@ -71,24 +69,18 @@ def _unpack(archive: Path, folder: Path) -> None:
 def _model(package: Any, peft: Any, folder: Path) -> nn.Module:
     """Build the package's model from an unpacked archive, the tuning merged into the backbone."""
     settings = json.loads((folder / _TUNING / "adapter_config.json").read_text())
-    model = package.PerceptualModel(
-        **package.dreamsim_args["model_config"][_BRANCH],
-        device="cpu",
-        load_dir=str(folder),
-        normalize_embeds=True,
-    )
-    tuned = peft.PeftModel.from_pretrained(
-        model, str(folder / _TUNING), config=peft.LoraConfig(**{key: settings[key] for key in _SETTINGS})
-    )
-    return tuned.merge_and_unload()
+    options = package.dreamsim_args["model_config"][_BRANCH]
+    model = package.PerceptualModel(**options, device="cpu", load_dir=str(folder), normalize_embeds=True)
+    tuning = peft.LoraConfig(**{key: settings[key] for key in _SETTINGS})
+    return peft.PeftModel.from_pretrained(model, str(folder / _TUNING), config=tuning).merge_and_unload()
 
 
 @register(
     MetricSpec(
-        name="dreamsim",
-        title="DreamSim (OpenCLIP)",
-        family="learned",
-        summary="Angle between embeddings of the whole image at 224x224, tuned on what people find similar.",
+        "dreamsim",
+        "DreamSim (OpenCLIP)",
+        "learned",
+        "Angle between embeddings of the whole image at 224x224, tuned on what people find similar.",
         values="0 to 2, rarely above 1",
         least_side=1,
         weights=("dreamsim",),
@@ -113,7 +105,7 @@ def dreamsim() -> Metric:
         try:
             _unpack(archive, Path(folder))
             return EmbeddingDistance(_model(package, peft, Path(folder)))
-        except Exception as error:  # four packages read these files, each with errors of its own
+        except Exception as error:  # four packages read these files, and each has its own errors
             raise WeightsError(
                 f"{archive} cannot be read as the weights of DreamSim: {weights.first_sentence(error)}. "
                 "Delete it and run `simlib weights fetch dreamsim`."

@@ -1,98 +1,109 @@
-"""The average of a metric over random transforms of both images, after E-LPIPS."""
+"""Several metrics as one: images made against an ensemble may fool metrics outside it, too."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from simlib.kernels.checks import require_count
+from simlib.errors import InputError
 from simlib.kernels.noise import Draws
-from simlib.kernels.transforms import LEAST_SIDE, draw_transforms
-from simlib.metrics.deep import FeatureDistance
 from simlib.metrics.metric import Features, Metric, MetricSpec
 from simlib.metrics.registry import Entry, load, register_prefix, spec_of
-from simlib.metrics.wrapper import Wrapper
 
-TRANSFORMS = 12
-"""As many as give every flip and every order of the channels equally often."""
-
-DROPPED = 0.01
-"""The share of the features that is dropped, that of E-LPIPS."""
+_JOINED_BY = "+"
+_YARDSTICK_SIDE, _NOISE = 64, 0.1
 
 
-class Ensemble(Wrapper):
-    """Averages a metric over random transforms that reference and image share (Kettunen et al. 2019).
+class Ensemble(Metric):
+    """Averages the distances of several metrics, each in its own unit (after Liu et al. 2017).
 
-    The transforms are those of E-LPIPS (:mod:`simlib.kernels.transforms`), drawn once: they are the same
-    for every image and every call, so the distance is deterministic, and its gradient is the mean of the
-    gradients over the transforms, which is what an attack on the random metric estimates (expectation
-    over transformations, Athalye et al. 2018). ``Ensemble(first.metric, seed=1)`` is the same metric
-    with other draws; an image that fools one of them need not fool the other.
-
-    Where the metric compares features at unit length, as LPIPS does, one in a hundred is dropped, the
-    same ones in both images. E-LPIPS drops them between the layers, has average instead of maximum
-    pooling, and trained its weights anew; here any metric is taken as it is.
-
-    The reference is remembered once for each transform, and so is everything that a gradient needs.
+    The unit of a member is its distance between two fixed images, a grey one and the same with noise. So
+    all members have about equal influence, whatever the range of their values. An attack follows the
+    gradients of all members; if it flips the ensemble, it may not flip every member.
 
     Args:
-        metric: the metric to average; it is shared, not copied.
-        transforms: how many are drawn, at least 1; measuring takes as many times as long.
-        seed: decides the transforms.
+        members: two or more metrics, on the processor; they are shared, not copied.
 
     Raises:
-        InputError: if the number of transforms is not a whole number above zero.
+        InputError: if there are fewer than two members, one occurs twice, or one has values below zero, whose
+            sum with others means nothing.
     """
 
-    def __init__(self, metric: Metric, *, transforms: int = TRANSFORMS, seed: int = 0) -> None:
-        require_count("transforms", transforms)
-        super().__init__(metric, transforms, _ensemble_spec(metric.spec, transforms, seed))
-        self.seed = seed
-        self.transforms = draw_transforms(transforms, seed)
-        self._dropped: dict[tuple[int, int], Tensor] = {}
+    units: Tensor
 
-    def look(self, images: Tensor, view: int) -> Features:
-        """Look at images (N, 3, H, W) after one of the transforms."""
-        features = self.metric.embed(self.transforms[view](images, self.metric.spec.least_side))
-        if not isinstance(self.metric, FeatureDistance):
-            return features
-        # Lengths are brought to one afterwards, so nothing need be scaled up for what is dropped.
-        return tuple(
-            tensor.masked_fill(self._mask(tensor, view, layer), 0) for layer, tensor in enumerate(features)
+    def __init__(self, members: Sequence[Metric]) -> None:
+        super().__init__()
+        self.spec = _ensemble_spec([member.spec for member in members])
+        self.members = nn.ModuleList(members)
+        yardsticks = [_yardstick(member) for member in members]
+        self._sizes = [len(features) for features, _ in yardsticks]
+        # A buffer moves to another device or dtype together with the members.
+        self.register_buffer("units", torch.stack([unit for _, unit in yardsticks]))
+
+    def embed(self, images: Tensor) -> Features:
+        """Return the features of all members, one member after another."""
+        return tuple(tensor for member in self._members() for tensor in member.embed(images))
+
+    def compare(self, reference: Features, features: Features) -> Tensor:
+        """Measure by every member and average the distances (N,), each in its unit."""
+        start, total = 0, reference[0].new_zeros(len(reference[0]))
+        for member, size, unit in zip(self._members(), self._sizes, self.units, strict=True):
+            part = slice(start, start + size)
+            total = total + member.compare(reference[part], features[part]) / unit
+            start += size
+        return total / len(self.members)
+
+    def _members(self) -> list[Metric]:
+        return [member for member in self.members if isinstance(member, Metric)]
+
+
+def _yardstick(metric: Metric) -> tuple[Features, Tensor]:
+    """Return a metric's features of a grey image, and its distance to the same image with noise."""
+    side = max(_YARDSTICK_SIDE, metric.spec.least_side)
+    weight = next(metric.parameters(), torch.zeros(()))
+    grey = weight.new_full((1, 3, side, side), 0.5)
+    noise = Draws(["yardstick"], 0, grey.device).uniform(3, side, side).to(grey)
+    with torch.no_grad():
+        return metric.embed(grey), metric(grey, grey + _NOISE * (2 * noise - 1))[0]
+
+
+def _ensemble_spec(specs: Sequence[MetricSpec]) -> MetricSpec:
+    names = [spec.name for spec in specs]
+    negative = [spec.title for spec in specs if spec.may_be_negative]
+    if len(set(names)) < max(2, len(names)) or negative:
+        raise InputError(
+            f"{_JOINED_BY.join(names)} is no ensemble. Give two or more different metrics"
+            + (f" without {' and '.join(negative)}, whose values may be below zero." if negative else ".")
         )
-
-    def combine(self, distances: Tensor) -> Tensor:
-        """Return the mean (N,) over the transforms (N, transforms)."""
-        return distances.mean(dim=1)
-
-    def _mask(self, features: Tensor, view: int, layer: int) -> Tensor:
-        """Say which features (C, H, W) of one layer are dropped; kept until the size of images changes."""
-        mask = self._dropped.get((view, layer))
-        if mask is None or mask.shape != features.shape[1:] or mask.device != features.device:
-            # A mask made while nothing may be differentiated would be of no use when something is.
-            with torch.inference_mode(False):
-                draws = Draws([f"dropped {view} {layer}"], self.seed, features.device)
-                mask = draws.uniform(*features.shape[1:])[0] < DROPPED
-            self._dropped[view, layer] = mask
-        return mask
-
-
-def _ensemble_spec(spec: MetricSpec, transforms: int = TRANSFORMS, seed: int = 0) -> MetricSpec:
-    """Describe the ensemble of a metric; what is not said anew is as the metric has it."""
-    return replace(
-        spec,
-        name=f"ensemble:{spec.name}",
-        title=f"Ensemble of {spec.title}",
-        summary=f"{spec.title} averaged over {transforms} random transforms of both images (seed {seed}).",
-        least_side=max(spec.least_side, LEAST_SIDE),
-        citation="kettunen2019elpips",
-        verified="a plain loop over the transforms; no published values",
+    titles = [spec.title for spec in specs]
+    listed = f"{', '.join(titles[:-1])} and {titles[-1]}"
+    return MetricSpec(
+        name=f"ensemble:{_JOINED_BY.join(names)}",
+        title=f"Ensemble of {listed}",
+        family="learned" if any(spec.family == "learned" for spec in specs) else "structural",
+        summary=f"The average of {listed}, each in its own unit.",
+        values="0 upwards",
+        least_side=max(spec.least_side for spec in specs),
+        weights=tuple(dict.fromkeys(weight for spec in specs for weight in spec.weights)),
+        parts=tuple(names),
+        library=", ".join(dict.fromkeys(spec.library for spec in specs)),
+        licence="; ".join(dict.fromkeys(spec.licence for spec in specs)),
+        citation="liu2017delving",
+        verified="a plain sum over the members; no published values",
+        symmetric=all(spec.symmetric for spec in specs),
+        differentiable=all(spec.differentiable for spec in specs),
+        extra=next((spec.extra for spec in specs if spec.extra), ""),
     )
 
 
 @register_prefix("ensemble")
-def _ensemble(name: str) -> Entry:
-    """Have ``ensemble:NAME`` stand for the metric of that name, wrapped."""
-    return _ensemble_spec(spec_of(name)), lambda: Ensemble(load(name))
+def _ensemble(names: str) -> Entry:
+    each = names.split(_JOINED_BY)
+    if len(each) == 1:  # this used to stand for what is ``transformed:NAME`` now
+        raise InputError(
+            f"'ensemble:{names}' names one metric only. Write transformed:{names} (a metric averaged over "
+            f"random changes of both images) or ensemble:{names}+NAME (several metrics as one)."
+        )
+    return _ensemble_spec([spec_of(name) for name in each]), lambda: Ensemble([load(name) for name in each])

@@ -9,45 +9,46 @@ import torch
 from torch import Tensor, nn
 
 from simlib.errors import InputError
-from simlib.kernels.company import in_company
+from simlib.kernels.batch_independence import repeat_single
 from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_images, validate_pair
 
-Family = Literal["pixel", "structural", "learned", "own"]
+Family = Literal["pixel", "structural", "learned", "custom"]
 Features = tuple[Tensor, ...]
-"""What a metric remembers of a batch of images; the first dimension of each tensor is the batch."""
+"""What a metric keeps of a batch of images; the first dimension of each tensor is the batch."""
 
 
 @dataclass(frozen=True)
 class MetricSpec:
-    """What a reader must know of a metric before using it.
+    """What a reader must know about a metric before using it.
 
     Attributes:
-        name: how it is asked for, such as ``"lpips-alex"``.
-        title: how it is written, such as ``"LPIPS (Alex)"``.
-        family: pixel, structural or learned; own for a function that somebody brought.
+        name: the name in plans and commands, such as ``"lpips-alex"``.
+        title: the name in text, such as ``"LPIPS (Alex)"``.
+        family: pixel, structural or learned; custom for a function of the user.
         summary: one sentence on what it measures.
         values: the range of its values.
         least_side: the smallest height and width of an image that it accepts, in pixels.
-        weights: names of the weights it needs (see :mod:`simlib.metrics.weights`).
+        weights: names of the weights that it needs (see :mod:`simlib.metrics.weights`).
+        parts: names of the registered metrics that a wrapper measures by; empty for all others.
         library: the package that computes it.
         licence: the licence of that package and of the weights.
         citation: the key of the paper in the book's bibliography.
-        verified: against what the values were checked, or that they were not.
+        verified: what the values were checked against, or that they were not.
         symmetric: whether the two images can change places without changing the distance.
-        differentiable: whether a gradient with respect to the images can be had.
+        differentiable: whether it has a gradient with respect to the images.
         may_be_negative: whether values below zero occur; then shares of distances mean nothing.
-        extra: the optional part of simlib that brings the library, as in ``pip install 'simlib[EXTRA]'``;
-            empty if the library always comes along.
+        extra: the optional part of simlib that has the library (``pip install -e '.[EXTRA]'``), if one has.
     """
 
     name: str
     title: str
-    family: Family = "own"
+    family: Family = "custom"
     summary: str = ""
     values: str = "unknown"
     least_side: int = 1
     weights: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     library: str = "simlib"
     licence: str = "unknown"
     citation: str = ""
@@ -61,53 +62,47 @@ class MetricSpec:
 class Metric(nn.Module):
     """A distance between a reference and a distorted image; lower means more similar.
 
-    A metric is two functions: :meth:`embed` looks at one batch of images, :meth:`compare` measures
-    two batches that were looked at. Kept apart, the reference is looked at once while its
-    counterpart changes at every step of an attack. They are what a metric defines; who uses one calls
-    :meth:`look_at` and :meth:`measure`, which keep a sample's values the same whatever the batch.
+    A metric defines :meth:`embed` and :meth:`compare`. So the features of the reference are computed once,
+    while the other image changes at every step of an attack. Users of a metric call :meth:`look_at` and
+    :meth:`measure` instead: their values do not depend on the batch.
 
-    Values are per sample and do not depend on the other samples of the batch. Gradients are finite
-    everywhere. Parameters never ask for gradients.
+    Values are per sample. Gradients are finite everywhere. Parameters never require gradients.
     """
 
     spec: MetricSpec
 
+    compares_unit_features: bool = False
+    """Whether :meth:`compare` scales features to unit length, so that only their direction counts."""
+
     def embed(self, images: Tensor) -> Features:
-        """Look at images (N, 3, H, W) in [0, 1]; the pixels themselves unless a metric says else."""
+        """Compute the features of images (N, 3, H, W) in [0, 1]; by default the pixels themselves."""
         return (images,)
 
     def compare(self, reference: Features, features: Features) -> Tensor:
-        """Measure the distance (N,) between two batches that :meth:`embed` has looked at."""
+        """Measure the distance (N,) between the features of two batches, as :meth:`embed` gives them."""
         raise NotImplementedError
 
     def look_at(self, images: Tensor) -> Features:
-        """Look at images (N, 3, H, W) in [0, 1] as :meth:`embed` does, at a lone one in company.
+        """Compute the features of images (N, 3, H, W) in [0, 1]; a single image in a batch of two.
 
-        A sample that is the last of its batch to be attacked fares as among others so.
+        So the last sample of a batch that an attack still works on is rounded as it was among the others.
         """
         if len(images) != 1:
             return self.embed(images)
-        return tuple(tensor[:1] for tensor in self.embed(in_company(images)))
+        return tuple(tensor[:1] for tensor in self.embed(repeat_single(images)))
 
     def measure(self, reference: Features, features: Features) -> Tensor:
-        """Measure the distance (N,) as :meth:`compare` does, that of a lone sample in company."""
+        """Measure the distance (N,) between features; a single sample in a batch of two."""
         if len(features[0]) != 1:
             return self.compare(reference, features)
-        pair = (tuple(in_company(tensor) for tensor in each) for each in (reference, features))
+        pair = (tuple(repeat_single(tensor) for tensor in each) for each in (reference, features))
         return self.compare(*pair)[:1]
 
     def forward(self, ref: Tensor, x: Tensor) -> Tensor:
-        """Measure the distance from each reference to its counterpart.
-
-        Args:
-            ref: reference images (N, 3, H, W) in [0, 1].
-            x: distorted images, same shape, dtype and device.
-
-        Returns:
-            Distances (N,), lower means more similar.
+        """Measure the distance (N,) between references (N, 3, H, W) in [0, 1] and distorted images.
 
         Raises:
-            InputError: if the images are not what the metric accepts.
+            InputError: if the images are not what the metric accepts, or of another shape, dtype or device.
         """
         validate_pair(ref, x)
         self.validate(ref)
@@ -115,22 +110,14 @@ class Metric(nn.Module):
             return self.measure(self.look_at(ref), self.look_at(x))
 
     def anchor(self, ref: Tensor) -> Anchor:
-        """Look at the references (N, 3, H, W) once, for many measurements against them.
-
-        Raises:
-            InputError: if the images are not what the metric accepts.
-        """
+        """Compute the features of references (N, 3, H, W) once; refuses images as :meth:`forward` does."""
         validate_images(ref, "ref")
         self.validate(ref)
         with torch.no_grad(), exact_convolutions():
             return Anchor(self, self.look_at(ref))
 
     def validate(self, images: Tensor) -> None:
-        """Refuse images that are too small, or of another dtype or device than the weights.
-
-        Raises:
-            InputError: saying what the metric accepts and how to get there.
-        """
+        """Refuse images that are too small, or of another dtype or device than the weights (InputError)."""
         side, least = min(images.shape[-2:]), self.spec.least_side
         if side < least:
             raise InputError(
@@ -147,23 +134,19 @@ class Metric(nn.Module):
 
 @dataclass(frozen=True)
 class Anchor:
-    """A metric with one of its two sides fixed: the references, looked at once."""
+    """A metric with fixed references, whose features are computed once."""
 
     metric: Metric
     features: Features
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Measure the distance (N,) from the references to ``x`` (N, 3, H, W).
+        """Measure the distance (N,) from the references to as many images ``x`` (N, 3, H, W).
 
-        The values of ``x`` are trusted, so that nothing waits for an accelerator.
-
-        Raises:
-            InputError: if there are not as many images as references.
+        The values of ``x`` are not checked, so that nothing waits for an accelerator.
         """
         if len(x) != len(self.features[0]):
-            raise InputError(
-                f"There are {len(x)} images for {len(self.features[0])} references. Give one each."
-            )
+            references = len(self.features[0])
+            raise InputError(f"There are {len(x)} images for {references} references. Give one each.")
         return self.metric.measure(self.features, self.metric.look_at(x))
 
     def narrow(self, index: Tensor) -> Anchor:

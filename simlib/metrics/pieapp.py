@@ -12,17 +12,14 @@ from simlib.metrics.metric import Features, Metric, MetricSpec
 from simlib.metrics.registry import register
 
 _SIDE, _STRIDE = 64, 27
-"""Of the patches, in pixels: what the network was trained on, and the sparse sampling of its authors."""
+"""Side and distance of the patches, in pixels: those of the training, and of its authors' sparse sampling."""
 
 
 class PreferenceScore(Metric):
     """Weighted mean, over patches, of the score that a network gives to a difference of features.
 
-    Patches of 64 pixels begin every 27 pixels; what the last of them leaves over at the right and at the
-    bottom is not looked at. Score and patch weight may be negative.
-
-    Args:
-        model: piq's network, weights loaded.
+    Patches of 64 pixels begin every 27 pixels. Pixels at the right and at the bottom that no patch reaches
+    are ignored. Scores and patch weights may be negative.
     """
 
     def __init__(self, model: PieAPPModel) -> None:
@@ -30,7 +27,7 @@ class PreferenceScore(Metric):
         self.model = model
 
     def embed(self, images: Tensor) -> Features:
-        """Return the features of every patch, (N, P, 120832), and those that weigh it, (N, P, 2048)."""
+        """Return the features of every patch, (N, P, 120832), and those of its weight, (N, P, 2048)."""
         patches = crop_patches(images * 255, size=_SIDE, stride=_STRIDE)
         return tuple(features.unflatten(0, (len(images), -1)) for features in self.model(patches))
 
@@ -43,10 +40,10 @@ class PreferenceScore(Metric):
 
 @register(
     MetricSpec(
-        name="pieapp",
-        title="PieAPP",
-        family="learned",
-        summary="How likely people prefer the reference, learned from pairs; patches of 64 pixels, every 27.",
+        "pieapp",
+        "PieAPP",
+        "learned",
+        "How likely people prefer the reference, learned from pairs; patches of 64 pixels, every 27.",
         values="about 0 for identical images; may be negative",
         least_side=_SIDE,
         weights=("pieapp",),

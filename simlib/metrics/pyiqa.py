@@ -12,44 +12,43 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simlib.errors import AbsentPackageError, AbsentWeightsError, InputError, WeightsError, unknown_name
+from simlib.errors import (
+    AbsentPackageError,
+    AbsentWeightsError,
+    InputError,
+    WeightsError,
+    install_hint,
+    unknown_name,
+)
 from simlib.kernels.precision import keep_precision
 from simlib.metrics import weights
+from simlib.metrics.custom import from_callable
 from simlib.metrics.metric import Metric, MetricSpec
-from simlib.metrics.own import from_callable
 from simlib.metrics.registry import Entry, register_prefix
 
 _LICENCE = "PolyForm Noncommercial 1.0.0, parts NTU S-Lab 1.0; weights by their authors' terms"
 
-_LEAST_SIDE = 64
-"""pyiqa tells no least side; no metric of it was tried on fewer pixels."""
-_LEAST_SIDES = {"dmm": 128, "ms_ssim": 161}
-"""Where 64 pixels are too few."""
+_LEAST_SIDE, _LEAST_SIDES = 64, {"dmm": 128, "ms_ssim": 161}
+"""pyiqa does not state a least side; its other metrics were not tried on fewer than 64 pixels."""
 
 _DISTANCES = ("dmm",)
-"""Called similarities by pyiqa 0.1.16, but they are 0 for identical images and positive for others."""
+"""pyiqa 0.1.16 calls them similarities, but they are 0 for identical images and positive for others."""
 
 
-class _ReferenceFirst(nn.Module):
-    """Calls a metric of pyiqa, which takes the reference second."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
+class _ReferenceFirst(nn.ModuleList):
+    """Calls a metric of pyiqa, whose second argument is the reference."""
 
     def forward(self, ref: Tensor, x: Tensor) -> Tensor:
         with keep_precision(x.dtype):
-            return self.model(x, ref)
+            return self[0](x, ref)
 
 
 @register_prefix("pyiqa")
 def find(name: str) -> Entry:
-    """Describe the metric that pyiqa calls by this name, and how it is built.
-
-    Where pyiqa is not installed nothing is known of its names, and the register refuses to load them.
+    """Answer for ``pyiqa:NAME``; without pyiqa, every name gets a spec that the register refuses to load.
 
     Raises:
-        UnknownNameError: naming the nearest metrics of pyiqa.
+        UnknownNameError: if pyiqa has no such metric; the message names the nearest ones.
         InputError: if the metric judges an image without a reference.
         AbsentPackageError: if a package that pyiqa imports is not installed.
     """
@@ -59,8 +58,8 @@ def find(name: str) -> Entry:
     best = 1.0 if similarity and high.lstrip("~") == "1" else None
     sign = "" if not similarity else "1 - s, s " if best else "-s, s "
     spec = MetricSpec(
-        name=f"pyiqa:{name}",
-        title=f"{name} (pyiqa)",
+        f"pyiqa:{name}",
+        f"{name} (pyiqa)",
         summary=f"{name} as the package pyiqa computes it; it fetches and reads its weights itself.",
         values=f"{sign}about {low} to {high}" if low else "unknown",
         least_side=_LEAST_SIDES.get(name, _LEAST_SIDE),
@@ -74,7 +73,10 @@ def find(name: str) -> Entry:
 
 
 def _config(name: str) -> dict[str, Any]:
-    configs = _import("pyiqa.default_model_configs").DEFAULT_CONFIGS
+    try:
+        configs = importlib.import_module("pyiqa.default_model_configs").DEFAULT_CONFIGS
+    except ImportError as error:
+        raise _absent_package(error) from error
     compared = [f"pyiqa:{each}" for each, config in configs.items() if config.get("metric_mode") == "FR"]
     if name not in configs:
         raise unknown_name("metric", f"pyiqa:{name}", compared)
@@ -88,11 +90,11 @@ def _config(name: str) -> dict[str, Any]:
 
 def _build(name: str, spec: MetricSpec, similarity: bool, best: float | None) -> Metric:
     warnings.warn(f"{spec.title} comes with the licence {_LICENCE}.", stacklevel=2)
-    package = _import("pyiqa")
     try:
+        create = importlib.import_module("pyiqa").create_metric
         with torch.random.fork_rng(devices=[]), weights.tensors_only():
-            model = package.create_metric(name, as_loss=True, loss_reduction="none", device="cpu")
-            return from_callable(_ReferenceFirst(model), spec, higher_is_closer=similarity, best=best)
+            model = create(name, as_loss=True, loss_reduction="none", device="cpu")
+            return from_callable(_ReferenceFirst([model]), spec, higher_is_closer=similarity, best=best)
     except ImportError as error:
         raise _absent_package(error) from error
     except pickle.UnpicklingError as error:
@@ -107,15 +109,8 @@ def _build(name: str, spec: MetricSpec, similarity: bool, best: float | None) ->
         ) from error
 
 
-def _import(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise _absent_package(error) from error
-
-
 def _absent_package(error: ImportError) -> AbsentPackageError:
     return AbsentPackageError(
-        f"pyiqa cannot be used: {error}. Install what it needs: pip install 'simlib[pyiqa]'. "
+        f"pyiqa cannot be used: {error}. Install what it needs: {install_hint('pyiqa')}. "
         f"Its licence is {_LICENCE}."
     )

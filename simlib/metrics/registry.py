@@ -1,49 +1,50 @@
-"""The register of metrics: by which name each is asked for, and whether it can run here."""
+"""The register of metrics: their names, how each is built, and whether it can run here."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable, Sequence
-from typing import get_args
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar, get_args
 
 import torch
 
-from simlib.errors import AbsentError, AbsentPackageError, InputError, unknown_name
+from simlib.errors import AbsentError, AbsentPackageError, InputError, install_hint, unknown_name
 from simlib.metrics import weights
 from simlib.metrics.metric import Family, Metric, MetricSpec
 
 Build = Callable[[], Metric]
+AnyBuild = TypeVar("AnyBuild", bound=Build)
 Entry = tuple[MetricSpec, Build]
 
 _REGISTER: dict[str, Entry] = {}
 _PREFIXES: dict[str, Callable[[str], Entry]] = {}
 
 
-def register(spec: MetricSpec) -> Callable[[Build], Build]:
-    """Enter the decorated function, which builds the metric, in the register under ``spec.name``.
+def register(spec: MetricSpec, summary: str = "") -> Callable[[AnyBuild], AnyBuild]:
+    """Register the decorated function or class, which builds the metric, under ``spec.name``.
 
-    Raises:
-        InputError: if the name is taken, or holds a colon.
+    ``summary`` is for a spec that has none. A name that is taken, or contains a colon, is an ``InputError``.
     """
 
-    def enter(build: Build) -> Build:
+    def enter(build: AnyBuild) -> AnyBuild:
         if spec.name in _REGISTER:
             raise InputError(f"A metric named {spec.name!r} is registered already. Choose another name.")
         if ":" in spec.name:
-            raise InputError(f"{spec.name!r} holds a colon, which sets off a prefix. Choose another name.")
-        _REGISTER[spec.name] = (spec, build)
+            raise InputError(f"{spec.name!r} contains a colon, which only prefixes do. Choose another name.")
+        _REGISTER[spec.name] = (replace(spec, summary=summary or spec.summary), build)
         return build
 
     return enter
 
 
 def register_prefix(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[[str], Entry]]:
-    """Have the decorated function answer for all names ``prefix:REST``; it is given the rest.
+    """Register the decorated function for all names ``prefix:REST``.
 
-    It returns the spec and the function that builds the metric, or raises ``UnknownNameError``.
-
-    Raises:
-        InputError: if the prefix is taken.
+    It takes the rest, and returns the spec and the function that builds the metric, or raises
+    ``UnknownNameError``. A prefix that is taken is refused with an ``InputError``.
     """
 
     def enter(find: Callable[[str], Entry]) -> Callable[[str], Entry]:
@@ -56,28 +57,40 @@ def register_prefix(prefix: str) -> Callable[[Callable[[str], Entry]], Callable[
 
 
 def names() -> list[str]:
-    """List the names of all registered metrics: family by family, in the order of their registration."""
-    return sorted(_REGISTER, key=lambda name: get_args(Family).index(_REGISTER[name][0].family))
+    """List the names of all registered metrics: by family, then in the order of their registration."""
+    return [spec.name for spec in specs()]
 
 
 def prefixes() -> list[str]:
-    """List the prefixes that stand for a whole family of names, in the order of their registration."""
+    """List the registered prefixes, in the order of their registration."""
     return list(_PREFIXES)
 
 
 def specs() -> list[MetricSpec]:
     """List the specs of all registered metrics, in the order of :func:`names`."""
-    return [_REGISTER[name][0] for name in names()]
+    families = get_args(Family)
+    return sorted((spec for spec, _ in _REGISTER.values()), key=lambda spec: families.index(spec.family))
 
 
 def spec_of(name: str) -> MetricSpec:
     """Return the spec of a metric.
 
     Raises:
-        UnknownNameError: naming the nearest known metrics.
+        UnknownNameError: if there is no such metric; the message names the nearest ones.
+        InputError: if the rest of a name with a prefix does not fit the prefix, or the name is an old form.
         AbsentPackageError: if the package behind a prefix is not installed.
     """
     return _entry(name)[0]
+
+
+def modules_of(name: str) -> frozenset[str]:
+    """Return the dotted names of the Python modules that compute a metric, with those of its parts.
+
+    What these modules import is not listed. Errors are those of :func:`spec_of`.
+    """
+    spec, build = _entry(name)
+    find = _PREFIXES.get(name.partition(":")[0]) if ":" in name else None
+    return frozenset({_module(find or build)}.union(*map(modules_of, spec.parts)))
 
 
 def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Metric:
@@ -89,16 +102,19 @@ def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = 
         dtype: the type of its weights, and so of the images it accepts.
 
     Raises:
-        UnknownNameError: naming the nearest known metrics.
-        InputError: if a name with a prefix does not stand for a metric with a reference, or the function that
-            builds the metric gives it another name.
+        UnknownNameError: if there is no such metric; the message names the nearest ones.
+        InputError: if :func:`spec_of` refuses the name, or the metric that is built has another name.
         AbsentPackageError: if the package that computes it is not installed.
         WeightsError: if weights are absent and cannot be downloaded, or are not the right ones.
     """
     spec, build = _entry(name)
-    _require_library(spec)
+    for lacking in _without_library(spec):
+        raise AbsentPackageError(
+            f"{lacking.title} needs the package {lacking.library}, which is not installed: "
+            f"{install_hint(lacking.extra)}. Its licence is {lacking.licence}."
+        )
     metric = build()
-    # A metric that looked at itself while it was built, and found something out, brings its own spec.
+    # A metric that is tried out while it is built has its own spec, with what the trial found.
     metric.spec = getattr(metric, "spec", spec)
     if metric.spec.name != spec.name:
         raise InputError(
@@ -111,15 +127,14 @@ def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = 
 def why_absent(name: str) -> str:
     """Say in a line why a metric cannot be loaded without a download or an installation; empty if it can.
 
-    Raises:
-        UnknownNameError: naming the nearest known metrics.
+    A wrong name is an error, as in :func:`spec_of`.
     """
     try:
         spec = spec_of(name)
     except AbsentPackageError as error:
         return str(error)
-    if _lacks_library(spec):
-        return f"package absent: pip install 'simlib[{spec.extra}]'"
+    for lacking in _without_library(spec):
+        return f"package absent: {install_hint(lacking.extra)}"
     missing = [each for each in spec.weights if weights.locate(each) is None]
     return f"weights absent: simlib weights fetch {' '.join(missing)}" if missing else ""
 
@@ -127,56 +142,46 @@ def why_absent(name: str) -> str:
 def load_available(
     choices: Sequence[str], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[list[Metric], list[str]]:
-    """Build those of several metrics whose weights and packages can be had.
+    """Build those of several metrics whose weights and packages are here or can be downloaded.
 
-    Returns:
-        The metrics, and the titles of those that were left out.
-
-    Raises:
-        UnknownNameError: if a name is not known.
-        WeightsError: if weights are there but are not the right ones.
+    Returns the metrics, and the titles of those that were left out. Other errors are those of :func:`load`.
     """
-    found: list[Metric] = []
-    absent: list[str] = []
-    for name in choices:
-        try:
-            found.append(load(name, device=device, dtype=dtype))
-        except AbsentError:
-            absent.append(_title(name))
-    return found, absent
+    tried = [(name, _attempt(name, device, dtype)) for name in choices]
+    found = [metric for _, metric in tried if isinstance(metric, Metric)]
+    return found, [_title(name) for name, metric in tried if not isinstance(metric, Metric)]
 
 
 def load_first(
     *choices: str, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> tuple[Metric, str]:
-    """Build the first of several metrics whose weights and packages can be had.
+    """Build the first of several metrics whose weights and packages are here or can be downloaded.
 
-    Returns:
-        The metric, and a sentence that says why an earlier choice was passed over (empty if none was).
-
-    Raises:
-        UnknownNameError: if a name is not known.
-        AbsentError: if none of them can be had: the error of the first.
-        WeightsError: if weights are there but are not the right ones.
+    Returns the metric, and a sentence that names earlier choices that are absent (empty if none is). If all
+    are absent, the error is that of the first. Other errors are those of :func:`load`.
     """
-    missed: list[tuple[str, AbsentError]] = []
+    missed: list[AbsentError] = []
     for name in choices:
-        try:
-            metric = load(name, device=device, dtype=dtype)
-        except AbsentError as error:
-            missed.append((_title(name), error))
-            continue
-        if not missed:
-            return metric, ""
-        passed = " and ".join(title for title, _ in missed)
-        return (
-            metric,
-            f"{passed} could not be had on this machine; {metric.spec.title} stands in.",
-        )
-    raise missed[0][1]
+        metric = _attempt(name, device, dtype)
+        if isinstance(metric, Metric):
+            passed = " and ".join(map(_title, choices[: len(missed)]))
+            absent = f"{passed} could not be loaded on this machine; {metric.spec.title} stands in."
+            return metric, absent if passed else ""
+        missed.append(metric)
+    raise missed[0]
+
+
+def _attempt(name: str, device: torch.device | str, dtype: torch.dtype) -> Metric | AbsentError:
+    try:
+        return load(name, device=device, dtype=dtype)
+    except AbsentError as error:
+        return error
 
 
 def _entry(name: str) -> Entry:
+    if re.search(r"\bcommittee:", name):
+        # In an old name, "ensemble:" meant what "transformed:" means now.
+        renamed = name.replace("ensemble:", "transformed:").replace("committee:", "ensemble:")
+        raise InputError(f"{name!r} is an old form: a committee is now called an ensemble. Write {renamed}.")
     prefix, colon, rest = name.partition(":")
     if colon and prefix in _PREFIXES:
         return _PREFIXES[prefix](rest)
@@ -185,16 +190,16 @@ def _entry(name: str) -> Entry:
     return _REGISTER[name]
 
 
-def _lacks_library(spec: MetricSpec) -> bool:
-    return bool(spec.extra) and importlib.util.find_spec(spec.library) is None
+def _module(build: Callable[..., Any]) -> str:
+    """Return the module that defines a function, also where some of its arguments are fixed."""
+    return _module(build.func) if isinstance(build, partial) else build.__module__
 
 
-def _require_library(spec: MetricSpec) -> None:
-    if _lacks_library(spec):
-        raise AbsentPackageError(
-            f"{spec.title} needs the package {spec.library}, which is not installed: "
-            f"pip install 'simlib[{spec.extra}]'. Its licence is {spec.licence}."
-        )
+def _without_library(spec: MetricSpec) -> list[MetricSpec]:
+    """Return the spec if its optional library is not installed; for a wrapper, the specs of such parts."""
+    if spec.parts:
+        return [each for part in spec.parts for each in _without_library(spec_of(part))]
+    return [spec] if spec.extra and importlib.util.find_spec(spec.library) is None else []
 
 
 def _title(name: str) -> str:

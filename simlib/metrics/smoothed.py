@@ -1,4 +1,4 @@
-"""The median of a metric over Gaussian noise that is added to both images."""
+"""The median of a metric over samples of Gaussian noise in both images."""
 
 from __future__ import annotations
 
@@ -16,37 +16,32 @@ from simlib.metrics.registry import Entry, load, register_prefix, spec_of
 from simlib.metrics.wrapper import Wrapper
 
 NOISE = 0.1
-"""Six times a budget of 4/255. LPIPS (Alex) still ranks the ladders of photos right; at 0.2 no longer."""
-
+"""Six times a budget of 4/255. LPIPS (Alex) still ranks the ladders of photos right; at 0.2 it does not."""
 SAMPLES = 9
-"""Odd, so that the median is one of them."""
+"""An odd number, so that the median is one of the samples."""
 
 
 class Smoothed(Wrapper):
-    """Takes the median of a metric over Gaussian noise, the same in both images.
+    """Takes the median of a metric over Gaussian noise that is the same in both images.
 
-    Chiang et al. (2020) smooth a function of one image so and certify it; Shumitskaya et al. (2024) bring
-    it to metrics without a reference. Here the noise is added to the reference too, so that equal
-    images keep the distance 0 and a symmetric metric stays symmetric; with noise in one image only, the
-    distance would mostly be that of the noise. Their certificate does not carry over to this: it is a
-    defence whose worth has to be measured.
+    Chiang et al. (2020) smooth a function of one image in this way and certify it; Shumitskaya et al. (2024)
+    do so for metrics without a reference. Here the reference gets the same noise. So equal images keep the
+    distance 0, and a symmetric metric stays symmetric; with noise in one image only, the distance would
+    mostly measure the noise. Their certificate does not hold for this variant: how much it defends has
+    to be measured.
 
-    The noise is drawn once, for each size of image, and is the same for every image and every call. So
-    the distance is deterministic, and its gradient is that of the sample which is the median, or the
-    mean of the two in the middle. ``Smoothed(first.metric, seed=1)`` is the same metric with other noise.
-
-    The reference is remembered once for each sample of noise, and so is everything that a gradient needs.
+    The noise is drawn once for each size of image, and is the same for every image and every call. So the
+    distance is deterministic. Its gradient is that of the median sample, or the mean of the gradients of
+    the two in the middle. ``Smoothed(first.metric, seed=1)`` is the same metric with other noise.
 
     Args:
         metric: the metric to smooth; it is shared, not copied.
-        noise: standard deviation of the noise in the units of [0, 1], at most 1; 0 changes nothing.
-            Values that leave [0, 1] are cut off.
-        samples: how many samples of noise are drawn, at least 1; measuring takes as many times as long.
-        seed: decides the noise.
+        noise: standard deviation of the noise, at most 1; 0 changes nothing. Noisy values are cut to [0, 1].
+        samples: number of samples of noise, at least 1; the time of a measurement is multiplied by it.
+        seed: determines the noise.
 
     Raises:
-        InputError: if the noise lies outside [0, 1], or the number of samples is not a whole number
-            above zero.
+        InputError: if the noise lies outside [0, 1], or the number of samples is no whole number above zero.
     """
 
     def __init__(
@@ -63,9 +58,9 @@ class Smoothed(Wrapper):
         self._added: Tensor = torch.empty(0)
 
     def look(self, images: Tensor, view: int) -> Features:
-        """Look at images (N, 3, H, W) with one of the samples of noise."""
+        """Compute the features of images (N, 3, H, W) with one of the samples of noise."""
         noisy = images + self._noise_for(images)[view]
-        # Unlike this, ``clamp`` stops the gradient at exactly 0 and 1 too, and black would have no slope.
+        # The gradient of ``clamp`` alone is zero at exactly 0 and 1 too: black would have no slope.
         cut = torch.where((noisy < 0) | (noisy > 1), noisy.clamp(0, 1).detach(), noisy)
         return self.metric.embed(cut)
 
@@ -75,13 +70,13 @@ class Smoothed(Wrapper):
         return (ordered[:, (self.views - 1) // 2] + ordered[:, self.views // 2]) / 2
 
     def _noise_for(self, images: Tensor) -> Tensor:
-        """Draw the noise (samples, 3, H, W) for images of one size; kept until the size changes."""
+        """Return the noise (samples, 3, H, W) for images of one size; it is kept until the size changes."""
         added = self._added
         alike = (added.dtype, added.device) == (images.dtype, images.device)
         if added.shape[1:] != images.shape[1:] or not alike:
             draws = Draws([f"noise {view}" for view in range(self.views)], self.seed, images.device)
             uniform = draws.uniform(*images.shape[1:], dtype=torch.float64)
-            # In float64, so that every dtype gets the same numbers; away from 0, which is infinitely far out.
+            # In float64, so that every dtype gets the same numbers; at 0 the quantile would be infinite.
             added = torch.special.ndtri(uniform + 2.0**-25) * self.noise
             self._added = added = added.to(images.dtype)
         return added
@@ -90,10 +85,10 @@ class Smoothed(Wrapper):
 def _smoothed_spec(
     spec: MetricSpec, noise: float = NOISE, samples: int = SAMPLES, seed: int = 0
 ) -> MetricSpec:
-    """Describe the smoothed metric; what is not said anew is as the metric has it."""
     return replace(
         spec,
         name=f"smoothed:{spec.name}",
+        parts=(spec.name,),
         title=f"Smoothed {spec.title}",
         summary=f"The median of {spec.title} over {samples} samples of noise of standard deviation {noise:g} "
         f"in both images (seed {seed}).",
@@ -104,5 +99,4 @@ def _smoothed_spec(
 
 @register_prefix("smoothed")
 def _smoothed(name: str) -> Entry:
-    """Have ``smoothed:NAME`` stand for the metric of that name, wrapped."""
     return _smoothed_spec(spec_of(name)), lambda: Smoothed(load(name))

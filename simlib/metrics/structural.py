@@ -1,12 +1,11 @@
 """Metrics that compare local statistics, edges and saliency; none needs weights.
 
-All of them are computed by libraries, and turned into distances: zero for identical images, lower means
-more similar. The package piq checks the range of its input, which makes an accelerator wait at each step.
+The package piq computes them, and here they become distances: zero for identical images, lower means more
+similar. piq checks the range of its input, which makes an accelerator wait at each step.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from functools import partial
@@ -24,22 +23,13 @@ from simlib.metrics.registry import register
 Measure = Callable[[Tensor, Tensor], Tensor]
 """The distance (N,) from references (N, 3, H, W) to distorted images of the same shape."""
 
-_SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""How much each scale counts, from fine to coarse (Wang, Simoncelli & Bovik 2003)."""
-
-_LUMINANCE = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in the luminance of Rec. ITU-R BT.601."""
-
 
 class LibraryDistance(Metric):
-    """A distance that a library computes from both images at once.
+    """The distance of a library, made to keep the contract of a metric.
 
-    What libraries leave open is settled here: gradients are finite, computation is in the precision of
-    the images, float noise outside [0, 1] is cut off, and identical images are at distance zero, where
-    the arithmetic of some libraries gives a few millionths or, for black images, infinity.
-
-    Args:
-        measure: the library's distance from the references to the distorted images.
+    Gradients are finite, computation is in the precision of the images, and float noise outside [0, 1] is
+    cut off. Identical images are at distance zero; the arithmetic of some libraries gives a few millionths
+    there, or infinity for black images.
     """
 
     def __init__(self, measure: Measure) -> None:
@@ -57,33 +47,11 @@ class LibraryDistance(Metric):
         return distance.where(differs, 0)
 
 
-class NormalizedLaplacianDistance(Metric):
-    """NLPD: differences between the bands of a Laplacian pyramid under local gain control, of luminance.
-
-    The root mean square difference of each of six bands, averaged (Laparra et al. 2016).
-
-    Args:
-        pyramid: ``normalized_laplacian_pyramid`` of the package plenoptic.
-    """
-
-    def __init__(self, pyramid: Callable[[Tensor], list[Tensor]]) -> None:
-        super().__init__()
-        self._pyramid = pyramid
-
-    def embed(self, images: Tensor) -> Features:
-        """Return the bands of the luminance, from fine to coarse, (N, 1, H', W') each."""
-        shares = images.new_tensor(_LUMINANCE).view(1, 3, 1, 1)
-        return tuple(self._pyramid((images * shares).sum(dim=1, keepdim=True)))
-
-    def compare(self, reference: Features, features: Features) -> Tensor:
-        """Return the mean over bands of the root mean square difference (N,)."""
-        errors = [(a - b).square().mean(dim=(1, 2, 3)) for a, b in zip(reference, features, strict=True)]
-        with finite_gradients():
-            # A sample to a row: sums down the columns round otherwise in the last columns of a batch.
-            return torch.stack(errors, dim=1).sqrt().mean(dim=1)
+def _register(spec: MetricSpec, summary: str, measure: Measure) -> None:
+    register(spec, summary)(partial(LibraryDistance, measure))
 
 
-_piq_spec = partial(
+_spec = partial(
     MetricSpec,
     family="structural",
     values="0 to 1",
@@ -92,275 +60,157 @@ _piq_spec = partial(
     verified="the package piq",
 )
 
-
-def _register(spec: MetricSpec) -> Callable[[Measure], Measure]:
-    """Enter the decorated function in the register, as a metric."""
-
-    def enter(measure: Measure) -> Measure:
-        register(spec)(lambda: LibraryDistance(measure))
-        return measure
-
-    return enter
-
-
-@_register(
-    _piq_spec(
-        name="ssim",
-        title="SSIM",
-        summary="How far local means, variances and covariances differ: (1 - SSIM) / 2.",
-        least_side=11,
-        citation="wang2004ssim",
-        verified="the package piq; scikit-image",
-    )
+# The window is 11x11. As Wang et al. advise, images of 384 pixels and more are first averaged down to about
+# 256. In float32, the variances of bright, flat areas have an error of up to 5e-5 in the distance.
+_register(
+    _spec("ssim", "SSIM", least_side=11, citation="wang2004ssim", verified="the package piq; scikit-image"),
+    "How far local means, variances and covariances differ: (1 - SSIM) / 2.",
+    lambda ref, x: (1 - torch.as_tensor(piq.ssim(x, ref, reduction="none"))) / 2,
 )
-def ssim(reference: Tensor, x: Tensor) -> Tensor:
-    """(1 - SSIM) / 2 with the 11x11 Gaussian window of Wang et al. (2004), averaged over channels.
-
-    As they advise, images of 384 pixels and more are first averaged down to about 256. In float32,
-    variances of bright, flat areas carry a noise that reaches 5e-5 in the distance.
-    """
-    similarity = piq.ssim(x, reference, reduction="none")
-    return (1 - similarity) / 2  # pyright: ignore[reportOperatorIssue]
 
 
-@_register(
-    _piq_spec(
-        name="ms-ssim",
-        title="MS-SSIM",
-        summary="SSIM over scales, as many of its five as the side allows: two from 21 pixels, three from "
-        "41, four from 81, five from 161; the weights of those used are scaled to sum to one.",
-        least_side=21,
-        citation="wang2003multiscale",
-    )
-)
-def multi_scale_ssim(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - MS-SSIM (Wang, Simoncelli & Bovik 2003); a whole number of 11x11 windows must fit at each scale."""
+def _multi_scale_ssim(ref: Tensor, x: Tensor) -> Tensor:
+    """Use as many scales as have room for a whole number of 11x11 windows."""
     scales = min(5, 1 + int(math.log2((min(x.shape[-2:]) - 1) / 10)))
-    # With all five, the weights of the paper sum to 1.0001, and the library leaves them so.
-    weights = x.new_tensor(_SCALE_WEIGHTS[:scales]) if scales < 5 else None
-    return 1 - piq.multi_scale_ssim(x, reference, scale_weights=weights, reduction="none")
+    # From fine to coarse (Wang et al.). The five sum to 1.0001; without weights, piq uses them as they are.
+    shares = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+    weights = x.new_tensor(shares[:scales]) if scales < 5 else None
+    return 1 - piq.multi_scale_ssim(x, ref, scale_weights=weights, reduction="none")
 
 
-@_register(
-    _piq_spec(
-        name="iw-ssim",
-        title="IW-SSIM",
-        summary="MS-SSIM of luminance, weighted by how much information each place of the reference holds.",
-        least_side=161,
-        citation="wang2011information",
-        symmetric=False,
-    )
+_register(
+    _spec("ms-ssim", "MS-SSIM", least_side=21, citation="wang2003multiscale"),
+    "SSIM over scales, as many of its five as the side allows: two from 21 pixels, three from 41, four from "
+    "81, five from 161; the weights of those used are scaled to sum to one.",
+    _multi_scale_ssim,
 )
-def information_weighted_ssim(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - IW-SSIM (Wang & Li 2011); 1 where there is no information to weigh by.
 
-    In doubles: it inverts covariance matrices, and their float32 noise would be 3e-4 in the distance.
+
+def _information_weighted_ssim(ref: Tensor, x: Tensor) -> Tensor:
+    """Measure in doubles: inverse covariance matrices in float32 would make an error of 3e-4.
+
+    The distance is 1 where the reference has no information.
     """
-    similarity = piq.information_weighted_ssim(x.double(), reference.double(), reduction="none")
+    similarity = piq.information_weighted_ssim(x.double(), ref.double(), reduction="none")
     return (1 - similarity.nan_to_num(nan=0.0)).to(x.dtype)
 
 
-@_register(
-    _piq_spec(
-        name="vif",
-        title="VIF",
-        summary="The share of the information in the reference's luminance that is lost, in the pixel "
-        "domain; 0 for all images if the reference is black.",
+_register(
+    _spec("iw-ssim", "IW-SSIM", least_side=161, citation="wang2011information", symmetric=False),
+    "MS-SSIM of luminance, each place weighted by the information in the reference there.",
+    _information_weighted_ssim,
+)
+
+# In float32, the variances of bright, flat areas have an error of about 0.001 (the model of vision adds a
+# noise of 2 to them). On photographs this is up to 8e-4 in the distance.
+_register(
+    _spec(
+        "vif",
+        "VIF",
         values="up to 1; negative where contrast is higher than in the reference",
         least_side=41,
         citation="sheikh2006image",
         symmetric=False,
         may_be_negative=True,
-    )
+    ),
+    "The share of the information in the reference's luminance that is lost, in the pixel domain; 0 for all "
+    "images if the reference is black.",
+    lambda ref, x: 1 - piq.vif_p(x, ref, reduction="none"),
 )
-def visual_information(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - VIF in the pixel domain (Sheikh & Bovik 2006).
 
-    In float32, variances of bright, flat areas carry a noise of about 0.001, beside the 2 that stand for
-    the noise of vision; on photographs it reaches 8e-4 in the distance.
-    """
-    return 1 - piq.vif_p(x, reference, reduction="none")
-
-
-@_register(
-    _piq_spec(
-        name="fsim",
-        title="FSIM",
-        summary="How far phase congruency and gradient magnitude of luminance differ.",
-        least_side=2,
-        citation="zhang2011fsim",
-    )
+_register(
+    _spec("fsim", "FSIM", least_side=2, citation="zhang2011fsim"),
+    "How far phase congruency and gradient magnitude of luminance differ.",
+    lambda ref, x: 1 - piq.fsim(x, ref, chromatic=False, reduction="none"),
 )
-def feature_similarity(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - FSIM (Zhang et al. 2011) without colour."""
-    return 1 - piq.fsim(x, reference, chromatic=False, reduction="none")
 
-
-@_register(
-    _piq_spec(
-        name="fsimc",
-        title="FSIMc",
-        summary="FSIM with the two chrominance channels of YIQ.",
-        least_side=2,
-        citation="zhang2011fsim",
-    )
+_register(
+    _spec("fsimc", "FSIMc", least_side=2, citation="zhang2011fsim"),
+    "FSIM with the two chrominance channels of YIQ.",
+    lambda ref, x: 1 - piq.fsim(x, ref, chromatic=True, reduction="none"),
 )
-def feature_similarity_in_colour(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - FSIMc (Zhang et al. 2011)."""
-    return 1 - piq.fsim(x, reference, chromatic=True, reduction="none")
 
 
-@_register(
-    _piq_spec(
-        name="sr-sim",
-        title="SR-SIM",
-        summary="How far gradient magnitude and spectral-residual saliency of luminance differ.",
-        least_side=40,
-        citation="zhang2012srsim",
-    )
-)
-def spectral_residual_similarity(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - SR-SIM (Zhang & Li 2012), one sample at a time: the library scales saliency over the batch."""
-    pairs = zip(x.split(1), reference.split(1), strict=True)
+def _spectral_residual_similarity(ref: Tensor, x: Tensor) -> Tensor:
+    """Measure one sample at a time, because piq scales saliency over the batch."""
+    pairs = zip(x.split(1), ref.split(1), strict=True)
     return 1 - torch.cat([piq.srsim(*pair, reduction="none") for pair in pairs])
 
 
-@_register(
-    _piq_spec(
-        name="gmsd",
-        title="GMSD",
-        summary="How unevenly the gradient magnitude of luminance differs over the image.",
-        values="0 to 0.5",
-        least_side=3,
-        citation="xue2014gmsd",
-    )
+_register(
+    _spec("sr-sim", "SR-SIM", least_side=40, citation="zhang2012srsim"),
+    "How far gradient magnitude and spectral-residual saliency of luminance differ.",
+    _spectral_residual_similarity,
 )
-def gradient_deviation(reference: Tensor, x: Tensor) -> Tensor:
-    """GMSD (Xue et al. 2014): the standard deviation of the similarity of gradient magnitudes."""
-    return piq.gmsd(x, reference, reduction="none")
 
-
-@_register(
-    _piq_spec(
-        name="ms-gmsd",
-        title="MS-GMSD",
-        summary="GMSD over four scales.",
-        values="0 to 0.5",
-        least_side=17,
-        citation="zhang2017gmsd",
-    )
+_register(
+    _spec("gmsd", "GMSD", values="0 to 0.5", least_side=3, citation="xue2014gmsd"),
+    "How unevenly the gradient magnitude of luminance differs over the image.",
+    lambda ref, x: piq.gmsd(x, ref, reduction="none"),
 )
-def multi_scale_gradient_deviation(reference: Tensor, x: Tensor) -> Tensor:
-    """MS-GMSD (Zhang, Sander & Bermak 2017) without colour."""
-    return piq.multi_scale_gmsd(x, reference, chromatic=False, reduction="none")
 
+_register(
+    _spec("ms-gmsd", "MS-GMSD", values="0 to 0.5", least_side=17, citation="zhang2017gmsd"),
+    "GMSD over four scales.",
+    lambda ref, x: piq.multi_scale_gmsd(x, ref, chromatic=False, reduction="none"),
+)
 
-@_register(
-    _piq_spec(
-        name="ms-gmsdc",
-        title="MS-GMSDc",
-        summary="MS-GMSD with the error of the two chrominance channels of YIQ.",
+_register(
+    _spec(
+        "ms-gmsdc",
+        "MS-GMSDc",
         values="0 upwards, rarely above 0.5",
         least_side=17,
         citation="zhang2017gmsd",
-    )
+    ),
+    "MS-GMSD with the error of the two chrominance channels of YIQ.",
+    lambda ref, x: piq.multi_scale_gmsd(x, ref, chromatic=True, reduction="none"),
 )
-def multi_scale_gradient_deviation_in_colour(reference: Tensor, x: Tensor) -> Tensor:
-    """MS-GMSDc (Zhang, Sander & Bermak 2017)."""
-    return piq.multi_scale_gmsd(x, reference, chromatic=True, reduction="none")
 
-
-@_register(
-    _piq_spec(
-        name="vsi",
-        title="VSI",
-        summary="How far visual saliency, gradient magnitude and chrominance differ; 0 for flat images.",
-        least_side=2,
-        citation="zhang2014vsi",
-    )
+# Chrominance is scaled to its full range before its saliency is computed. In grey images that range is only
+# rounding error, which becomes part of the saliency: 4e-5 in the distance.
+_register(
+    _spec("vsi", "VSI", least_side=2, citation="zhang2014vsi"),
+    "How far visual saliency, gradient magnitude and chrominance differ; 0 for flat images.",
+    lambda ref, x: 1 - piq.vsi(x, ref, reduction="none"),
 )
-def visual_saliency_similarity(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - VSI (Zhang, Shen & Li 2014).
 
-    Chrominance is stretched to its full range before saliency is taken from it. In grey images that
-    range is noise of the arithmetic, and so is part of their saliency: 4e-5 in the distance.
+
+def _subband_similarity(ref: Tensor, x: Tensor) -> Tensor:
+    """Measure in doubles; up to 7 rows and columns beyond a multiple of 8 are ignored.
+
+    In float32, the variances of bright, flat areas have an error of up to 4e-4 in the distance, which
+    depends on the size of the batch. By rounding, piq's similarity may exceed 1; that is cut off.
     """
-    return 1 - piq.vsi(x, reference, reduction="none")
+    similarity = torch.as_tensor(piq.dss(x.double(), ref.double(), reduction="none"))
+    return (1 - similarity.clamp(max=1)).to(x.dtype)
 
 
-@_register(
-    _piq_spec(
-        name="dss",
-        title="DSS",
-        summary="How far the local variances of cosine-transform subbands of luminance differ, "
-        "where they differ most.",
-        least_side=32,
-        citation="balanov2015dss",
-    )
+_register(
+    _spec("dss", "DSS", least_side=32, citation="balanov2015dss"),
+    "How far the local variances of cosine-transform subbands of luminance differ, where they differ most.",
+    _subband_similarity,
 )
-def subband_similarity(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - DSS (Balanov et al. 2015); up to 7 rows and columns beyond a multiple of 8 are not looked at.
 
-    In doubles: in float32, variances of bright, flat areas carry a noise that reaches 4e-4 in the distance
-    and differs from one size of the batch to another. The library's similarity may still exceed 1 by
-    rounding; that is cut off.
-    """
-    similarity = piq.dss(x.double(), reference.double(), reduction="none")
-    return (1 - similarity.clamp(max=1)).to(x.dtype)  # pyright: ignore[reportAttributeAccessIssue]
-
-
-@_register(
-    _piq_spec(
-        name="haarpsi",
-        title="HaarPSI",
-        summary="How far the Haar wavelet coefficients of luminance and chrominance differ.",
-        least_side=16,
-        citation="reisenhofer2018haarpsi",
-    )
+# piq inverts a logistic function near one. So float32 values have an error of up to 1e-5, and nearly black
+# images overflow.
+_register(
+    _spec("haarpsi", "HaarPSI", least_side=16, citation="reisenhofer2018haarpsi"),
+    "How far the Haar wavelet coefficients of luminance and chrominance differ.",
+    lambda ref, x: 1 - piq.haarpsi(x, ref, reduction="none").clamp(max=1),
 )
-def haar_similarity(reference: Tensor, x: Tensor) -> Tensor:
-    """1 - HaarPSI (Reisenhofer et al. 2018).
 
-    The library inverts a logistic function near one: its float32 values carry an error of up to 1e-5, and
-    nearly black images overflow.
-    """
-    return 1 - piq.haarpsi(x, reference, reduction="none").clamp(max=1)
-
-
-@_register(
-    _piq_spec(
-        name="mdsi",
-        title="MDSI",
-        summary="How unevenly gradient magnitude and chromaticity differ over the image.",
+# The sum of gradient and chromaticity similarity ends in a fourth root. In nearly identical images this turns
+# a float32 error of 1e-8 into 0.01.
+_register(
+    _spec(
+        "mdsi",
+        "MDSI",
         values="0 upwards, rarely above 0.8",
         least_side=2,
         citation="nafchi2016mdsi",
         symmetric=False,
-    )
+    ),
+    "How unevenly gradient magnitude and chromaticity differ over the image.",
+    lambda ref, x: piq.mdsi(x, ref, reduction="none"),
 )
-def mean_deviation_similarity(reference: Tensor, x: Tensor) -> Tensor:
-    """MDSI (Nafchi et al. 2016), with gradient and chromaticity similarity added.
-
-    It ends in a fourth root, which makes 0.01 of float32 noise of 1e-8 in nearly identical images.
-    """
-    return piq.mdsi(x, reference, reduction="none")
-
-
-@register(
-    MetricSpec(
-        name="nlpd",
-        title="NLPD",
-        family="structural",
-        summary="How far the bands of a Laplacian pyramid of luminance differ after local gain control.",
-        values="0 upwards, rarely above 1.5",
-        least_side=33,
-        library="plenoptic",
-        licence="MIT",
-        citation="laparra2016perceptual",
-        verified="the package plenoptic",
-    )
-)
-def normalized_laplacian_distance() -> Metric:
-    """Build NLPD (Laparra et al. 2016)."""
-    process = importlib.import_module("plenoptic.process")
-    return NormalizedLaplacianDistance(process.normalized_laplacian_pyramid)

@@ -1,8 +1,8 @@
-"""Distances between the features of VGG-16 as the package piq defines them: DISTS, content and style."""
+"""Distances between features of VGG-16, as the package piq defines them: DISTS, content and style."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 
 import piq
 import torch
@@ -16,20 +16,17 @@ from simlib.metrics import weights
 from simlib.metrics.metric import Features, Metric, MetricSpec
 from simlib.metrics.registry import register
 
-_LICENCE = "Apache-2.0; backbone BSD-3-Clause (torchvision)"
-_VERIFIED = "the package piq with random weights; not verified against published values"
-
 
 class ContentDistance(Metric):
-    """Mean squared difference of one layer's features, added up over channels (Gatys et al. 2016).
+    """Mean squared difference of one layer's features, summed over channels (Gatys et al. 2016).
 
     Args:
-        loss: piq's loss; gives the features of an image, and the distance of every channel.
+        loss: piq's loss, with its weights loaded.
     """
 
     def __init__(self, loss: piq.ContentLoss) -> None:
         super().__init__()
-        # As plain attributes they would stay behind when the metric moves to another device or dtype.
+        # Only parameters and buffers move with the metric to another device or dtype.
         loss.mean, loss.std = nn.Parameter(loss.mean), nn.Parameter(loss.std)
         self.loss = loss
         self.channel_weights = nn.ParameterList(loss.weights)
@@ -46,29 +43,22 @@ class ContentDistance(Metric):
 
 
 class StyleDistance(ContentDistance):
-    """Mean squared difference of the Gram matrices of one layer's features (Gatys et al. 2016).
-
-    Args:
-        loss: a content loss; of its features, only the products of channels over all positions count.
-    """
+    """Mean squared difference of the Gram matrices of one layer's features (Gatys et al. 2016)."""
 
     def embed(self, images: Tensor) -> Features:
-        """Return the Gram matrices of the loss's layers, (N, 1, C, C) each."""
+        """Return the Gram matrices of the features, (N, 1, C, C) each."""
         return tuple(piq.StyleLoss.gram_matrix(layer) for layer in super().embed(images))
 
 
 class StructureAndTexture(ContentDistance):
-    """DISTS: one minus the similarity of the features' means and of their variation (Ding et al. 2022).
+    """DISTS: one minus the similarity of the features' means and covariances (Ding et al. 2022).
 
-    Images whose shorter side exceeds 256 pixels are resized to it first, as in piq.
-
-    Args:
-        loss: piq's DISTS, weights loaded.
+    Images whose shorter side exceeds 256 pixels are first resized to that, as in piq.
     """
 
     def __init__(self, loss: piq.DISTS) -> None:
         super().__init__(loss)
-        # piq makes these at first use and keeps them, on the device and in the dtype of that first use.
+        # piq makes the pooling kernels at their first use, on the device and in the dtype of that use.
         loss.get_features(torch.zeros(1, 3, 32, 32))
         for pool in loss.modules():
             if isinstance(pool, L2Pool2d) and pool.kernel is not None:
@@ -76,11 +66,9 @@ class StructureAndTexture(ContentDistance):
 
     def embed(self, images: Tensor) -> Features:
         """Return the images and the features of five layers, (N, C, H', W') each."""
-        side = min(images.shape[-2:])
-        if side > 256:
-            images = F.interpolate(
-                images, scale_factor=256 / side, mode="bilinear", recompute_scale_factor=False
-            )
+        scale = 256 / min(images.shape[-2:])
+        if scale < 1:
+            images = F.interpolate(images, scale_factor=scale, mode="bilinear", recompute_scale_factor=False)
         return super().embed(images)
 
     def compare(self, reference: Features, features: Features) -> Tensor:
@@ -88,110 +76,69 @@ class StructureAndTexture(ContentDistance):
         return 1 - super().compare(reference, features)
 
 
-class _Dists(piq.DISTS):
-    """piq's DISTS with the weights it is given; its own constructor downloads them.
-
-    Args:
-        backbone: the layers of VGG-16.
-        alpha: weights of the similarity of means, (1, 1475, 1, 1).
-        beta: weights of the similarity of variation, same shape.
-    """
-
-    def __init__(self, backbone: nn.Module, alpha: Tensor, beta: Tensor) -> None:
-        channels = [3, 64, 128, 256, 512, 512]
-        piq.ContentLoss.__init__(
-            self,
-            backbone,
-            layers=[VGG16_LAYERS[f"relu{layer}"] for layer in ("1_2", "2_2", "3_3", "4_3", "5_3")],
-            weights=[*alpha.split(channels, dim=1), *beta.split(channels, dim=1)],
-            replace_pooling=True,
-            allow_layers_weights_mismatch=True,
-        )
-
-
 def _backbone(last: str) -> nn.Sequential:
-    """Build VGG-16 up to the named layer; later ones would be computed for nothing."""
+    """Build VGG-16 up to the named layer; later layers are not needed."""
     # On the device "meta" nothing is drawn at random, and the large classifier takes no memory.
     with torch.device("meta"):
         layers = list(torchvision.models.vgg16().features.children())[: int(VGG16_LAYERS[last]) + 1]
     network = nn.Sequential(*layers).to_empty(device="cpu")
     state = weights.load("vgg16")
-    own = {name: state[f"features.{name}"] for name in network.state_dict() if f"features.{name}" in state}
-    weights.fill(network, own, source="vgg16")
+    needed = {name: state[f"features.{name}"] for name in network.state_dict() if f"features.{name}" in state}
+    weights.fill(network, needed, source="vgg16")
     return network
 
 
-def _content_loss() -> piq.ContentLoss:
-    return piq.ContentLoss(_backbone("relu3_3"), layers=[VGG16_LAYERS["relu3_3"]])
-
-
-def _spec(
-    name: str,
-    title: str,
-    summary: str,
-    values: str,
-    least_side: int,
-    citation: str,
-    more_weights: Sequence[str] = (),
-) -> MetricSpec:
-    return MetricSpec(
-        name=name,
-        title=title,
-        family="learned",
-        summary=summary,
-        values=values,
-        least_side=least_side,
-        weights=("vgg16", *more_weights),
-        library="piq",
-        licence=_LICENCE,
-        citation=citation,
-        verified=_VERIFIED,
-    )
+_spec = partial(
+    MetricSpec,
+    family="learned",
+    library="piq",
+    licence="Apache-2.0; backbone BSD-3-Clause (torchvision)",
+    verified="the package piq with random weights; not verified against published values",
+)
 
 
 @register(
     _spec(
         "dists",
         "DISTS",
-        "How means (texture) and covariances (structure) of VGG features differ; over 256 pixels, resized.",
-        "0 upwards, rarely above 1",
-        17,
-        "ding2022image",
-        ["dists"],
-    )
+        values="0 upwards, rarely above 1",
+        least_side=17,
+        weights=("vgg16", "dists"),
+        citation="ding2022image",
+    ),
+    "How means (texture) and covariances (structure) of VGG features differ; over 256 pixels, resized.",
 )
 def dists() -> Metric:
     """Build DISTS."""
-    channels = nn.ParameterDict({name: torch.empty(1, 1475, 1, 1) for name in ("alpha", "beta")})
-    weights.fill(channels, weights.load("dists"), source="dists")
-    return StructureAndTexture(_Dists(_backbone("relu5_3"), channels["alpha"].data, channels["beta"].data))
-
-
-@register(
-    _spec(
-        "content",
-        "Content (VGG)",
-        "Squared differences of VGG features deep in the network (relu3_3), neither normalised nor weighted.",
-        "0 upwards",
-        4,
-        "gatys2016image",
+    shares = nn.ParameterDict({name: torch.empty(1, 1475, 1, 1) for name in ("alpha", "beta")})
+    weights.fill(shares, weights.load("dists"), source="dists")
+    parts = [shares[name].data.split([3, 64, 128, 256, 512, 512], dim=1) for name in ("alpha", "beta")]
+    # piq's own constructor would download the weights: alpha of the means, beta of the covariances.
+    loss = piq.DISTS.__new__(piq.DISTS)
+    piq.ContentLoss.__init__(
+        loss,
+        _backbone("relu5_3"),
+        layers=[VGG16_LAYERS[f"relu{layer}"] for layer in ("1_2", "2_2", "3_3", "4_3", "5_3")],
+        weights=[*parts[0], *parts[1]],
+        replace_pooling=True,
+        allow_layers_weights_mismatch=True,
     )
-)
-def content() -> Metric:
-    """Build the content distance."""
-    return ContentDistance(_content_loss())
+    return StructureAndTexture(loss)
 
 
-@register(
-    _spec(
-        "style",
-        "Style (VGG)",
-        "Squared differences of which VGG features (relu3_3) occur together, wherever they are in the image.",
-        "0 upwards, growing with the square of the number of pixels",
-        4,
-        "gatys2016image",
-    )
-)
-def style() -> Metric:
-    """Build the style distance."""
-    return StyleDistance(_content_loss())
+_of_gatys = partial(_spec, least_side=4, weights=("vgg16",), citation="gatys2016image")
+
+
+def _gatys(distance: type[ContentDistance]) -> Metric:
+    return distance(piq.ContentLoss(_backbone("relu3_3"), layers=[VGG16_LAYERS["relu3_3"]]))
+
+
+register(
+    _of_gatys("content", "Content (VGG)", values="0 upwards"),
+    "Squared differences of VGG features deep in the network (relu3_3), neither normalised nor weighted.",
+)(partial(_gatys, ContentDistance))
+
+register(
+    _of_gatys("style", "Style (VGG)", values="0 upwards, growing with the square of the number of pixels"),
+    "Squared differences of which VGG features (relu3_3) occur together, anywhere in the image.",
+)(partial(_gatys, StyleDistance))

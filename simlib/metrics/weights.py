@@ -18,20 +18,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from simlib.downloads import download, sha256_of
+from simlib.checkout import WEIGHTS_VARIABLE
 from simlib.errors import AbsentWeightsError, DownloadError, OutputError, WeightsError, unknown_name
-from simlib.files import written_whole
+from simlib.fetch import fetch as download
+from simlib.files import sha256_of, written_whole
 from simlib.metrics.catalogue import WEIGHTS, WeightsFile
 
-FOLDER_VARIABLE = "SIMLIB_WEIGHTS"
+_AGAIN = "Delete it, and it is fetched anew; if a package brought it, install that again."
 
 
 def weights_file(name: str) -> WeightsFile:
-    """Return the description of the named weights.
-
-    Raises:
-        UnknownNameError: naming the nearest known weights.
-    """
+    """Return the description of the named weights; an ``UnknownNameError`` names the nearest known ones."""
     if name not in WEIGHTS:
         raise unknown_name("weights", name, WEIGHTS)
     return WEIGHTS[name]
@@ -42,7 +39,7 @@ def folders(file: WeightsFile) -> list[Path]:
     if file.package:
         package, _, inside = file.package.partition("/")
         return [Path(str(files(package))) / inside]
-    named = os.environ.get(FOLDER_VARIABLE)
+    named = os.environ.get(WEIGHTS_VARIABLE)
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     return [Path(named).expanduser(), cache] if named else [cache]
 
@@ -50,12 +47,7 @@ def folders(file: WeightsFile) -> list[Path]:
 def locate(name: str, folder: Path | None = None) -> Path | None:
     """Find the named weights on this machine, without a download and without a check.
 
-    Args:
-        name: one of ``WEIGHTS``.
-        folder: look here only; what comes with a package is always looked for there.
-
-    Raises:
-        UnknownNameError: if no weights have this name.
+    If a folder is given, it is the only one that is looked in. What comes with a package is looked for there.
     """
     file = weights_file(name)
     among = [folder] if folder and not file.package else folders(file)
@@ -63,16 +55,12 @@ def locate(name: str, folder: Path | None = None) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Path:
-    """Download the named weights, verify them, and only then give them their name.
+def fetch(name: str, folder: Path | None = None) -> Path:
+    """Download the named weights, if they are not there yet, and verify them; return the path of the file.
 
     Args:
         name: one of ``WEIGHTS``.
         folder: where to put them; by default the first folder where they are looked for.
-        progress: show a progress bar.
-
-    Returns:
-        The path of the file; nothing is downloaded if it is there.
 
     Raises:
         UnknownNameError: if no weights have this name.
@@ -84,23 +72,22 @@ def fetch(name: str, folder: Path | None = None, *, progress: bool = True) -> Pa
         return verified(file, path)
     if file.package:
         raise AbsentWeightsError(f"{file.title} should come with its package. {_remedy(file)}")
-    target = (folder or folders(file)[0]) / next(iter(file.digests))
-    expected = expected_digest(file, target)
+    looked = [folder] if folder else folders(file)
+    target = looked[0] / next(iter(file.digests))
+    expected, record = expected_digest(file, target), _record(target)
     try:
-        download(file.url, target, title=file.title, sha256=expected, size=file.size, progress=progress)
+        download(file.url, target, title=file.title, sha256=expected, size=file.size)
         if not expected:
-            with written_whole(_record(target)) as temporary:
-                temporary.write_text(f"{sha256_of(target)}  {target.name}\n")
+            with written_whole(record) as temporary:
+                temporary.write_text(f"{_digest(target)}  {target.name}\n")
     except (DownloadError, OutputError) as error:
-        record = _record(target)
         hint = f" The SHA-256 of the first download is recorded in {record}." if record.is_file() else ""
-        looked = [folder] if folder else folders(file)
         raise AbsentWeightsError(_absent(file, looked, f"{error}{hint}")) from error
-    return target
+    return verified(file, target)
 
 
 def expected_digest(file: WeightsFile, path: Path) -> str:
-    """Return the published SHA-256 (or its head), else the one seen at the first download, else nothing."""
+    """Return the published SHA-256, else the one seen at the first download, else nothing."""
     record = _record(path)
     if file.digests[path.name] or not record.is_file():
         return file.digests[path.name]
@@ -108,24 +95,22 @@ def expected_digest(file: WeightsFile, path: Path) -> str:
 
 
 def _record(path: Path) -> Path:
-    """Return where the SHA-256 seen at the first download is kept, in the format of ``sha256sum``."""
+    """Say where the SHA-256 seen at the first download is kept, in the format of ``sha256sum``."""
     return path.with_name(f"{path.name}.sha256")
 
 
 def verified(file: WeightsFile, path: Path) -> Path:
     """Return the path if the file's SHA-256 is the published one, or the one seen at the first download.
 
-    A file of which neither is known is let through; its keys and shapes are checked when it is used.
-
-    Raises:
-        WeightsError: if the file is another one, or was cut short.
+    A file of which neither is known is let through; its keys and shapes are checked when it is used. A file
+    that is another one, or was cut short, is a ``WeightsError``.
     """
     expected = expected_digest(file, path)
     try:
-        digest = _digest(path, path.stat().st_mtime_ns, path.stat().st_size) if expected else ""
+        digest = _digest(path) if expected else ""
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error}. {_remedy(file)}") from error
-    if not digest.startswith(expected):
+    if digest != expected:
         source = "published" if file.digests[path.name] else f"recorded in {_record(path)}"
         raise WeightsError(
             f"{path} is not the file it should be ({file.title}): its SHA-256 is {digest}, {source} is "
@@ -137,51 +122,40 @@ def verified(file: WeightsFile, path: Path) -> Path:
 def digest_of(name: str) -> str:
     """Return the SHA-256 of the file that holds the named weights, as 64 hex digits.
 
-    Raises:
-        UnknownNameError: if no weights have this name.
-        AbsentWeightsError: if they are not on this machine; nothing is downloaded.
+    Nothing is downloaded: weights that are not on this machine are an ``AbsentWeightsError``.
     """
     file, path = weights_file(name), locate(name)
     if path is None:
         raise AbsentWeightsError(_absent(file, folders(file), "Nothing was downloaded."))
-    return _digest(path, path.stat().st_mtime_ns, path.stat().st_size)
+    return _digest(path)
+
+
+def _digest(path: Path) -> str:
+    return _digest_once(path, path.stat().st_mtime_ns, path.stat().st_size)
 
 
 @functools.cache
-def _digest(path: Path, modified: int, size: int) -> str:
+def _digest_once(path: Path, modified: int, size: int) -> str:
     """Hash a file of this time stamp and size, once in a process: the large ones take seconds."""
     return sha256_of(path)
 
 
 def obtain(name: str) -> Path:
-    """Find or download the named weights, and verify them.
-
-    Raises:
-        UnknownNameError: if no weights have this name.
-        WeightsError: if they are absent and cannot be downloaded, or are not the right ones.
-    """
+    """Find or download the named weights, and verify them; errors are those of :func:`fetch`."""
     path = locate(name)
     return verified(weights_file(name), path) if path else fetch(name)
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """Read a file of tensors; nothing in it is ever executed.
-
-    Raises:
-        WeightsError: if it holds anything but named tensors.
-    """
+    """Read a file of named tensors; nothing in it is executed, and anything else is a ``WeightsError``."""
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise almost anything
-        raise WeightsError(
-            f"{path} cannot be read as a file of tensors: {first_sentence(error)}. {_AGAIN}"
-        ) from error
+        reason = first_sentence(error)
+        raise WeightsError(f"{path} cannot be read as a file of tensors: {reason}. {_AGAIN}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds something else than named tensors. {_AGAIN}")
     return state
-
-
-_AGAIN = "Delete it, and it is fetched anew; if a package brought it, install that again."
 
 
 def first_sentence(error: Exception) -> str:
@@ -192,49 +166,26 @@ def first_sentence(error: Exception) -> str:
 @contextlib.contextmanager
 def tensors_only() -> Iterator[None]:
     """Have torch read nothing but tensors, also where a library asks it to run what a file says."""
-    with _environment({"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": None}):
-        yield
-
-
-@contextlib.contextmanager
-def _environment(changes: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables for a while; None takes one away."""
-    before = {name: os.environ.get(name) for name in changes}
+    forced, forbidden = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
+    before = {name: os.environ.pop(name) for name in (forced, forbidden) if name in os.environ}
+    os.environ[forced] = "1"
     try:
-        _set_environment(changes)
         yield
     finally:
-        _set_environment(before)
-
-
-def _set_environment(values: Mapping[str, str | None]) -> None:
-    for name, value in values.items():
-        if value is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = value
+        del os.environ[forced]
+        os.environ.update(before)
 
 
 def load(name: str) -> dict[str, Tensor]:
-    """Find or download the named weights, verify and read them; nothing in them is ever executed.
-
-    Raises:
-        UnknownNameError: if no weights have this name.
-        WeightsError: if they are absent and cannot be downloaded, or are not the right ones.
-    """
+    """Find or download the named weights, verify and read them; errors are those of fetch and read."""
     return read(obtain(name))
 
 
 def fill(module: nn.Module, state: Mapping[str, Tensor], *, source: str) -> None:
-    """Copy weights into a module, every one of them and no other.
+    """Copy weights, by the module's own names, into a module: every one of them and no other.
 
-    Args:
-        module: receives the weights.
-        state: tensors by the module's own names.
-        source: what the weights are, for the error message.
-
-    Raises:
-        WeightsError: naming the tensors that are missing, unexpected or of another shape.
+    A ``WeightsError`` names the ``source`` of the weights, and the tensors that are missing, unexpected or
+    of another shape.
     """
     own = module.state_dict()
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -258,5 +209,5 @@ def _absent(file: WeightsFile, looked: list[Path], reason: str) -> str:
     return (
         f"None of {', '.join(file.digests)} is in {', '.join(map(str, looked))}. {reason} On a machine with "
         f"network run `simlib weights fetch {file.name} --dir FOLDER`, copy the folder here and set "
-        f"{FOLDER_VARIABLE} to it."
+        f"{WEIGHTS_VARIABLE} to it."
     )
