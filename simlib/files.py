@@ -1,12 +1,16 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, their hashes, and locks between processes."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
 
 from simlib.errors import OutputError
 
@@ -15,18 +19,18 @@ from simlib.errors import OutputError
 def written_whole(target: Path) -> Iterator[Path]:
     """Yield a temporary name to write to; only a finished file gets its own name, replacing a former one.
 
-    Args:
-        target: the file to write.
-
     Raises:
         OutputError: the file cannot be written; nothing is left of it.
     """
     temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
         yield temporary
-        _flush(temporary)
+        # A name must not survive a power cut that its content did not.
+        _flush(temporary, os.O_RDWR)
         temporary.replace(target)
-        _flush_folder(target.parent)
+        # Not every system lets one ask for the names in a folder.
+        with contextlib.suppress(OSError):
+            _flush(target.parent, os.O_RDONLY)
     except OSError as error:
         raise OutputError(
             f"Cannot write {target}: {error}. Check that the folder exists, may be written to and has room."
@@ -36,17 +40,70 @@ def written_whole(target: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
-    """Wait until the content is on the disk: a name must not survive a power cut that its content did not."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system lets one ask for it."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
+class Lock:
+    """Work that only one process does at a time; the operating system frees the lock of a process that ends.
+
+    The file that serves as the lock is gone when it is released; its folder is made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        # The thread that releases the lock need not be the one that acquired it.
+        self._lock = FileLock(path, thread_local=False)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def acquire(self, *, wait: bool) -> bool:
+        """Take the lock, or wait until it is free; say whether it was taken.
+
+        Raises:
+            OutputError: there can be no lock at this place.
+        """
         try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            self._lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            return False
+        except (OSError, NotImplementedError) as error:
+            raise OutputError(
+                f"Cannot lock {self._path}: {error}. Give a place that may be written to and has room."
+            ) from error
+        return True
+
+    def release(self) -> None:
+        """Let other processes take it."""
+        if self._lock.is_locked:
+            # Removed while it is held: filelock (3.25 and later) sees that what it waited for is gone.
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+            self._lock.release()
+
+
+def _flush(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder, unless it is there; an OutputError says that it cannot be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the folder {path}: {error}. Give a place that may be written to and has room."
+        ) from error
+    return path

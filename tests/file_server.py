@@ -6,7 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,46 +14,28 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Reply:
-    """How one request is answered; well, unless told else.
-
-    Attributes:
-        status: the status instead of the file.
-        location: where a redirect leads.
-        ranges: whether it honours a Range.
-        stop_at: the byte of the file before which the connection ends.
-        reset: whether it then ends by a reset.
-        silent: whether it then stays open, and silent.
-        chunked: whether it sends chunks and announces no length.
-        wait: seconds before the answer.
-    """
+    """How one request is answered; with a status other than 200, that is sent instead of the file."""
 
     status: int = 200
-    location: str = ""
-    ranges: bool = True
-    stop_at: int | None = None
-    reset: bool = False
-    silent: bool = False
-    chunked: bool = False
-    wait: float = 0.0
+    location: str = ""  # where a redirect leads
+    ranges: bool = True  # whether it honours a Range
+    stop_at: int | None = None  # the byte of the file before which the connection ends
+    reset: bool = False  # whether it then ends by a reset
+    silent: bool = False  # whether it then stays open, and silent
+    chunked: bool = False  # whether it sends chunks and announces no length
+    before: Callable[[], object] = bool  # is called before the answer, and may take its time
 
 
 @dataclass
 class FileServer:
-    """What is served, what was asked, and how the next requests are answered.
-
-    Attributes:
-        body: the file.
-        headers: what is told of it, such as its ETag.
-        replies: used up in turn; afterwards every answer is good.
-        asked: the headers of all requests so far.
-    """
+    """What is served, what was asked, and how the next requests are answered, until all answers are good."""
 
     url: str
     body: bytes
     headers: dict[str, str] = field(default_factory=lambda: {"ETag": '"1"'})
     replies: list[Reply] = field(default_factory=list)
-    asked: list[dict[str, str]] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
+    asked: list[dict[str, str]] = field(default_factory=list)  # the headers of all requests so far
+    over: threading.Event = field(default_factory=threading.Event)  # set when the server ends
 
     def ranges(self) -> list[str | None]:
         """List the Range of every request so far."""
@@ -86,39 +68,27 @@ class _Handler(BaseHTTPRequestHandler):
         served.asked.append(dict(self.headers))
         reply = served.replies.pop(0) if served.replies else Reply()
         self.close_connection = True
-        served.over.wait(reply.wait)
+        reply.before()
         with contextlib.suppress(ConnectionError):
-            if reply.status == 200:
-                self._send_file(served, reply)
+            if reply.status != 200:
+                self._send_headers(reply.status, {"Content-Length": "0", "Location": reply.location})
             else:
-                self.send_response(reply.status)
-                self.send_header("Content-Length", "0")
-                if reply.location:
-                    self.send_header("Location", reply.location)
-                self.end_headers()
+                self._send_file(served, reply)
 
     def _send_file(self, served: FileServer, reply: Reply) -> None:
-        whole = len(served.body)
-        start = self._start(served) if reply.ranges else 0
+        whole, start = len(served.body), self._start(served) if reply.ranges else 0
         if start >= whole > 0:
-            self.send_response(416)
-            self.send_header("Content-Range", f"bytes */{whole}")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(206 if start else 200)
-        for name, value in served.headers.items():
-            self.send_header(name, value)
-        if start:
-            self.send_header("Content-Range", f"bytes {start}-{whole - 1}/{whole}")
-        if reply.chunked:
-            self.send_header("Transfer-Encoding", "chunked")
-        else:
-            self.send_header("Content-Length", str(whole - start))
-        self.end_headers()
+            return self._send_headers(416, {"Content-Length": "0"})
+        headers = served.headers | {
+            "Content-Range": f"bytes {start}-{whole - 1}/{whole}" if start else "",
+            "Transfer-Encoding": "chunked" if reply.chunked else "",
+            "Content-Length": "" if reply.chunked else str(whole - start),
+        }
+        self._send_headers(206 if start else 200, headers)
         body = served.body[start : reply.stop_at]
-        self.wfile.write(b"%x\r\n%b\r\n" % (len(body), body) if reply.chunked else body)
-        self.wfile.flush()
+        for begin in range(0, len(body), 10_000):
+            piece = body[begin : begin + 10_000]
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece) if reply.chunked else piece)
         if reply.silent:
             served.over.wait()
         if reply.chunked:
@@ -127,9 +97,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.close()
 
+    def _send_headers(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            if value:
+                self.send_header(name, value)
+        self.end_headers()
+
     def _start(self, served: FileServer) -> int:
-        expected = self.headers.get("If-Range")
-        if expected not in (None, *served.headers.values()):
+        if self.headers.get("If-Range") not in (None, *served.headers.values()):
             return 0
         return int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
 

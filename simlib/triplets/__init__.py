@@ -1,7 +1,7 @@
 """Where images come from: sets of a reference and two distorted images.
 
-The names below are imported at once, not on first use: the function ``photos`` shares its name with its
-module, and a lazy import would hand out the one or the other depending on what was imported before.
+All names are imported at once: ``photos`` is a function and also the name of its module, and an import on
+first use would give the one or the other.
 """
 
 from __future__ import annotations
@@ -9,11 +9,10 @@ from __future__ import annotations
 from simlib.triplets.distortions import DISTORTIONS, Distortion
 from simlib.triplets.embedded import EMBEDDED
 from simlib.triplets.image_files import read_image, write_image
-from simlib.triplets.photos import photograph_names, photos
-from simlib.triplets.selection import Index
+from simlib.triplets.photos import photos
 from simlib.triplets.sources import draw, open_triplets
 from simlib.triplets.stored import TripletFiles
-from simlib.triplets.triplets import LabelSource, Triplets, example_triplet
+from simlib.triplets.triplets import Index, LabelSource, Triplets, example_triplet
 
 __all__ = [
     "DISTORTIONS",
@@ -26,7 +25,6 @@ __all__ = [
     "draw",
     "example_triplet",
     "open_triplets",
-    "photograph_names",
     "photos",
     "read_image",
     "write_image",

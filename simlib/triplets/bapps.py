@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from simlib.checkout import DATA_VARIABLE
 from simlib.errors import AbsentError, unknown_name
 from simlib.triplets.layout import read_parts
 from simlib.triplets.stored import TripletFiles
 
-DATA_VARIABLE = "SIMLIB_DATA"
 HOST = "https://perceptual-similarity.s3.us-west-2.amazonaws.com/dataset"
 LICENCE = "see the authors' page, https://github.com/richzhang/PerceptualSimilarity"
 

@@ -6,20 +6,19 @@ the clear winners are counted, and the SHA-256 seen is written beside the data.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
 from simlib.archives import unpacked
-from simlib.downloads import download, one_at_a_time, sha256_of
 from simlib.errors import InputError, OutputError
-from simlib.files import written_whole
+from simlib.fetch import fetch as download
+from simlib.fetch import one_at_a_time
+from simlib.files import sha256_of, written_whole
 from simlib.triplets.bapps import Split, data_folders, locate, read_split, split_of
 from simlib.triplets.stored import TripletFiles
 
@@ -30,14 +29,9 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class FolderCount:
-    """What was found in a folder of BAPPS, or in all of them.
+    """How many triplets, and how many whose votes all went one way, a folder of BAPPS holds and should hold.
 
-    Attributes:
-        folder: its name; ``"all"`` for the sum.
-        triplets: how many it holds.
-        clear_winners: how many of them have votes that all went one way.
-        published_triplets: how many there should be; None where no number is known to us.
-        published_clear_winners: how many of these there should be; None where no number is known to us.
+    ``folder`` is ``"all"`` for the sum; a published number is None where we know none.
     """
 
     folder: str
@@ -49,21 +43,13 @@ class FolderCount:
     @property
     def as_published(self) -> bool:
         """Whether no published number differs."""
-        return self.published_triplets in (None, self.triplets) and self.published_clear_winners in (
-            None,
-            self.clear_winners,
-        )
+        pairs = (self.published_triplets, self.triplets), (self.published_clear_winners, self.clear_winners)
+        return all(published in (None, found) for published, found in pairs)
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is written beside the data about their archive.
-
-    Attributes:
-        source: the address or the file name that the archive came from.
-        sha256: its SHA-256 in hexadecimal.
-        size: its size in bytes.
-    """
+    """What is written beside the data: the origin of their archive, its SHA-256 and its size in bytes."""
 
     source: str
     sha256: str
@@ -81,8 +67,8 @@ def fetch(
 ) -> list[FolderCount]:
     """Bring a split of BAPPS to this machine if it is not there, and check it in either case.
 
-    An interrupted download is taken up again by the next call; interrupted unpacking starts anew. While one
-    process fetches, others wait for what it brings.
+    The next call continues an interrupted download, and starts interrupted unpacking anew. While one process
+    fetches, others wait for what it brings.
 
     Args:
         split: ``"val"`` or ``"train"``.
@@ -98,34 +84,22 @@ def fetch(
         address they may differ from the published ones.
 
     Raises:
-        DownloadError: the archive cannot be had.
+        DownloadError: the archive cannot be downloaded.
         InputError: the archive is refused, a file in it cannot be read, or the counts of the authors' own
             archive are not the published ones; nothing is put in place.
         OutputError: something cannot be written.
         UnknownNameError: there is no such split.
     """
-    part = split_of(split)
-    there = locate(split, folder)
-    if there is not None:
-        return verify(there, split, progress=progress)
-    target = (data_folders()[0] if folder is None else folder) / "2afc" / split
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {target.parent} cannot be made: {error}. Name another.") from error
-    with one_at_a_time(target.with_name(f".{split}.lock"), f"BAPPS {split}", progress):
-        there = locate(split, folder)
-        if there is not None:
-            return verify(there, split, progress=progress)
-        if archive is not None:
-            return _put(part, archive, archive.name, target, progress)
-        url = url or part.url
-        size = f"{part.gigabytes} GB" if url == part.url else url
-        arrived = download(
-            url, target.parent / _archive_name(part, url), title=f"BAPPS {split} ({size})", progress=progress
-        )
-        with _removed(arrived, keep):
-            return _put(part, arrived, url, target, progress)
+    part, there = split_of(split), locate(split, folder)
+    if there is None:
+        target = (data_folders()[0] if folder is None else folder) / "2afc" / split
+        with one_at_a_time(target.with_name(f".{split}.lock"), f"BAPPS {split}", progress):
+            there = locate(split, folder)
+            if there is None and archive is not None:
+                return _put(part, archive, archive.name, target, progress)
+            if there is None:
+                return _download_and_put(part, url or part.url, target, keep, progress)
+    return verify(there, split, progress=progress)
 
 
 def verify(place: Path, split: str, *, progress: bool = True) -> list[FolderCount]:
@@ -164,23 +138,17 @@ def counts(stored: TripletFiles, split: str) -> list[FolderCount]:
     """
     part = split_of(split)
     triplets, winners = Counter(stored.folders), Counter(stored.clear_winners().folders)
-    published = part.clear_winners
-    by_folder = [
-        FolderCount(folder, triplets[folder], winners[folder], None, published.get(folder))
+    known = part.clear_winners
+    rows = [
+        FolderCount(folder, triplets[folder], winners[folder], None, known.get(folder))
         for folder in part.folders
     ]
-    sum_of_published = sum(published.values()) if published else None
-    return [
-        *by_folder,
-        FolderCount("all", triplets.total(), winners.total(), part.triplets, sum_of_published),
-    ]
+    known_total = sum(known.values()) if known else None
+    return [*rows, FolderCount("all", triplets.total(), winners.total(), part.triplets, known_total)]
 
 
 def read_record(place: Path) -> Record | None:
-    """Return what was written beside the data about their archive, if anything was.
-
-    Args:
-        place: the folder of the split.
+    """Return what is written about their archive beside the data in the folder of a split, if anything is.
 
     Raises:
         InputError: it is there, but cannot be read.
@@ -192,7 +160,7 @@ def read_record(place: Path) -> Record | None:
         return Record(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            f"{path} cannot be read: {error}. Remove it; it only tells where the data came from."
+            f"{path} cannot be read: {error}. Remove it; it only says where the data came from."
         ) from error
 
 
@@ -200,31 +168,27 @@ def _record_path(place: Path) -> Path:
     return place.with_name(f"{place.name}.json")
 
 
-def _archive_name(split: Split, url: str) -> str:
-    """Name the archive after where it comes from, so that one from elsewhere is not taken for it."""
-    if url == split.url:
-        return split.archive
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-{split.archive}"
-
-
-@contextlib.contextmanager
-def _removed(archive: Path, keep: bool) -> Iterator[None]:
-    """Remove a downloaded archive when it has served, or turned out to be of no use."""
+def _download_and_put(split: Split, url: str, target: Path, keep: bool, progress: bool) -> list[FolderCount]:
+    published = url == split.url
+    # An archive from elsewhere has another name, so that one is not taken for the other.
+    origin = "" if published else f"{hashlib.sha256(url.encode()).hexdigest()[:8]}-"
+    title = f"BAPPS {split.name} ({f'{split.gigabytes} GB' if published else url})"
+    archive = download(url, target.with_name(origin + split.archive), title=title, progress=progress)
     try:
-        yield
-    except InputError:
+        return _put(split, archive, url, target, progress)
+    except BaseException as error:
+        # Unless the archive is at fault, it serves the next attempt.
+        keep = keep or not isinstance(error, InputError)
+        raise
+    finally:
         if not keep:
             archive.unlink(missing_ok=True)
-        raise
-    if not keep:
-        archive.unlink(missing_ok=True)
 
 
 def _put(split: Split, archive: Path, source: str, target: Path, progress: bool) -> list[FolderCount]:
     """Unpack an archive, check what it holds, and only then put it in its place."""
-    with unpacked(
-        archive, target.parent, most_bytes=_MOST_BYTES, most_files=_MOST_FILES, progress=progress
-    ) as folder:
+    limits = {"most_bytes": _MOST_BYTES, "most_files": _MOST_FILES}
+    with unpacked(archive, target.parent, **limits, progress=progress) as folder:
         found = locate(split.name, folder)
         if found is None:
             raise InputError(

@@ -4,8 +4,8 @@ Source: Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perce
 (https://arxiv.org/abs/1801.03924), Table 2. The family is theirs; the strengths are ours, set by eye on
 patches of 64 x 64: 0.15 is mild but visible, 1 is heavy but the patch can still be recognised.
 
-Every distortion draws from its generator the same numbers whatever the strength. So two generators seeded
-alike give the same noise pattern, warp or colour at two strengths: a ladder, where only the strength differs.
+What a distortion draws from its generator does not depend on the strength. So two generators of one seed give
+the same noise pattern, warp or colour at two strengths: a ladder, in which only the strength differs.
 """
 
 from __future__ import annotations
@@ -52,9 +52,6 @@ class Distortion:
 def apply(patch: Patch, steps: Sequence[Step], rng: np.random.Generator) -> NDArray[np.float64]:
     """Distort a patch by one or more distortions, one after the other.
 
-    For a ladder, call this twice with generators that are seeded alike and one list of names: what is drawn
-    does not depend on the strengths.
-
     Args:
         patch: float array ``(H, W, 3)`` in ``[0, 1]``; it is left as it is.
         steps: names and strengths in ``(0, 1]``, in the order of application.
@@ -69,22 +66,14 @@ def apply(patch: Patch, steps: Sequence[Step], rng: np.random.Generator) -> NDAr
     """
     _validate_patch(patch)
     _validate_steps(steps)
-    distorted: NDArray[np.float64] = patch.astype(np.float64)
+    distorted = patch.astype(np.float64)
     for name, strength in steps:
         distorted = np.clip(DISTORTIONS[name].function(distorted, strength, rng), 0.0, 1.0).astype(np.float64)
     return distorted
 
 
 def describe(steps: Sequence[Step]) -> str:
-    """Say what the steps do, such as ``"Gaussian blur 0.40, then JPEG 0.80"``.
-
-    Args:
-        steps: names and strengths, as for :func:`apply`.
-
-    Raises:
-        InputError: no steps, or a strength outside ``(0, 1]``.
-        UnknownNameError: a distortion that is not in :data:`DISTORTIONS`.
-    """
+    """Say what steps of :func:`apply` do, such as ``"Gaussian blur 0.40, then JPEG 0.80"``."""
     _validate_steps(steps)
     return ", then ".join(f"{DISTORTIONS[name].title} {strength:.2f}" for name, strength in steps)
 
@@ -112,28 +101,29 @@ def jpeg(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
 
 
 def contrast(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
-    """Stretch (up to threefold) or squeeze (to 0.15) the values about the patch's mean; which, is drawn."""
+    """Stretch (up to threefold) or squeeze (to 0.15) the values about the patch's mean, at random."""
     factor = 1 + 2 * strength if rng.random() < 0.5 else 1 - 0.85 * strength
     mean = patch.mean()
     return mean + factor * (patch - mean)
 
 
 def saturation(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
-    """Strengthen the colours (up to fourfold) or fade them (to grey); which, is drawn."""
+    """Strengthen the colours (up to fourfold) or fade them (to grey), at random."""
     factor = 1 + 3 * strength if rng.random() < 0.5 else 1 - strength
-    grey = (patch @ _LUMA)[..., np.newaxis]
+    # Brightness after ITU-R BT.601.
+    grey = (patch @ np.array([0.299, 0.587, 0.114]))[..., np.newaxis]
     return grey + factor * (patch - grey)
 
 
 def color_shift(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
-    """Add one colour of length 0.35 strength to all pixels; drawn such that R + G + B stays as it is."""
+    """Add one random colour of length 0.35 strength to all pixels, such that R + G + B stays as it is."""
     direction = rng.standard_normal(3)
     direction -= direction.mean()
     return patch + 0.35 * strength * direction / np.linalg.norm(direction)
 
 
 def warp(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
-    """Move the pixels along a drawn smooth field, at most by 0.12 of the smaller side times strength."""
+    """Move the pixels along a random smooth field, at most by 0.12 of the smaller side times strength."""
     height, width = patch.shape[:2]
     noise = rng.standard_normal((2, height, width))
     field = ndimage.gaussian_filter(noise, sigma=(0.0, height / 8, width / 8), mode="reflect")
@@ -144,9 +134,6 @@ def warp(patch: Patch, strength: float, rng: np.random.Generator) -> Patch:
     ]
     return np.stack(channels, axis=-1)
 
-
-_LUMA = np.array([0.299, 0.587, 0.114])
-"""The weights of R, G and B in perceived brightness (ITU-R BT.601)."""
 
 DISTORTIONS: dict[str, Distortion] = {
     each.name: each
@@ -167,13 +154,9 @@ DISTORTIONS: dict[str, Distortion] = {
 
 def _validate_patch(patch: Patch) -> None:
     if not isinstance(patch, np.ndarray) or not np.issubdtype(patch.dtype, np.floating):
-        raise InputError(
-            "The patch is not a float array. Give an array (H, W, 3) in [0, 1]; divide 8-bit levels by 255."
-        )
+        raise InputError("The patch is not a float array. Give one in [0, 1]; divide 8-bit levels by 255.")
     if patch.ndim != 3 or patch.shape[2] != 3 or patch.size == 0:
-        raise InputError(
-            f"The patch has shape {patch.shape}. Give an array (H, W, 3); the channels come last."
-        )
+        raise InputError(f"The patch has shape {patch.shape}. Give (H, W, 3): the channels come last.")
     low, high = float(patch.min()), float(patch.max())
     if not (low >= 0 and high <= 1):
         raise InputError(

@@ -1,6 +1,6 @@
-"""Images in files: read as 8-bit levels or refused by name, and written without loss.
+"""Image files: read as 8-bit levels or refused with their name, and written without loss.
 
-What becomes of a file of which kind is a table in ``book/how-to-run.md``, section Data; each row is tested.
+The table in ``book/how-to-run.md``, section Data, says which files are read; each of its rows is tested.
 """
 
 from __future__ import annotations
@@ -23,14 +23,12 @@ from simlib.kernels.images import from_8bit, to_8bit, validate_images
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 """How the names of image files end, in lower case, where a folder is searched for them."""
 
+KINDS = ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
+"""The same kinds of file, for messages."""
+
 # Pillow knows dozens of formats, and starts a program for one of them (EPS), whatever the file is called.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _MOST_PIXELS = 64_000_000
-
-
-def kinds() -> str:
-    """Name the kinds of file of :data:`SUFFIXES`, for messages."""
-    return ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
 
 
 def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
@@ -52,17 +50,7 @@ def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
 
 
 def read_levels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """Read an image file as 8-bit levels; see :func:`read_image`.
-
-    Args:
-        path: a PNG, JPEG, WebP, BMP or GIF file of one picture.
-
-    Returns:
-        A writable uint8 array ``(H, W, 3)``.
-
-    Raises:
-        InputError: as :func:`read_image`.
-    """
+    """Read an image file as :func:`read_image` does, but return its 8-bit levels, uint8 ``(H, W, 3)``."""
     with _opened(path) as opened:
         _validate_kind(opened, path)
         image = ImageOps.exif_transpose(opened)
@@ -73,7 +61,7 @@ def read_levels(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
-    """Return the width and height that an image file's header states; its pixels are not read.
+    """Return width and height as the header of an image file states them; the pixels are not read.
 
     Raises:
         InputError: the file is absent, not such an image, or too large.
@@ -83,7 +71,7 @@ def read_size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 def write_image(image: torch.Tensor, path: str | os.PathLike[str]) -> Path:
-    """Write one image to a PNG file, rounded to 8 bits; a half-written file never bears the name.
+    """Write one image to a PNG file, rounded to 8 bits; the file is written whole or not at all.
 
     Args:
         image: float tensor ``(3, H, W)`` in ``[0, 1]``.
@@ -118,14 +106,17 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
             image = Image.open(path, formats=_FORMATS)
         with image:
             if image.width * image.height > _MOST_PIXELS:
-                raise _too_large(path)
+                raise Image.DecompressionBombError
             yield image
     except InputError:
         raise
     except FileNotFoundError as error:
         raise InputError(f"There is no image file {os.fspath(path)}. Check the path.") from error
     except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
+        raise InputError(
+            f"{os.fspath(path)} claims more than {_MOST_PIXELS // 1_000_000} million pixels. "
+            "Cut it or scale it down first."
+        ) from error
     # What Pillow's decoders raise on a damaged file is documented nowhere and is of any kind.
     except Exception as error:
         raise InputError(
@@ -133,20 +124,13 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
         ) from error
 
 
-def _too_large(path: str | os.PathLike[str]) -> InputError:
-    return InputError(
-        f"{os.fspath(path)} claims more than {_MOST_PIXELS // 1_000_000} million pixels. "
-        "Cut it or scale it down first."
-    )
-
-
 def _validate_kind(image: ImageFile.ImageFile, path: str | os.PathLike[str]) -> None:
     """Refuse what Pillow would turn into 8-bit RGB by guessing."""
     # The further pictures of an MPO file, as phones write them, are previews.
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         raise InputError(f"{os.fspath(path)} is animated. Save the picture that is meant as a file.")
-    # Only PNG can have more than 8 bits, and only its decoder's raw mode always tells: 16-bit colour has the
-    # mode RGB.
+    # Of these formats only PNG can have more than 8 bits. The decoder's raw mode shows it; the image's mode
+    # does not: it is RGB for 16-bit colour too.
     if any(";16B" in str(tile[3]) for tile in image.tile):
         raise InputError(f"{os.fspath(path)} has more than 8 bits a channel. Save it with 8 bits first.")
     if image.mode == "CMYK":

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from simlib.errors import InputError
-from simlib.triplets.image_files import SUFFIXES, kinds
+from simlib.triplets.image_files import KINDS, SUFFIXES
 from simlib.triplets.stored import PATIENCE, StoredTriplet, TripletFiles
 
 _IMAGES = ("ref", "p0", "p1")
@@ -24,22 +24,21 @@ _MOST_JUDGE_BYTES = 4096
 
 
 def read_folder(folder: Path) -> TripletFiles:
-    """List the triplets of a folder that holds the layout, or of its subfolders that hold it.
+    """List the triplets of a folder that has the layout, or of its subfolders that have it.
 
     Args:
         folder: with ``ref``, ``p0``, ``p1`` and, if anybody was asked, ``judge``; or with folders of such.
 
     Returns:
         Triplets with human labels, NaN where there is no folder ``judge``. What they were cut from is not
-        known, so each counts as a photograph of its own; what was done to them is called by the name of
-        the folder.
+        known, so each counts as a photograph of its own. The name of the folder stands for what was done to
+        them.
 
     Raises:
         InputError: no such folders, an image or vote without its counterparts, or a vote that cannot be read.
     """
-    if any((folder / part).is_dir() for part in _IMAGES):
-        return read_parts(folder, [""], judged=False)
-    parts = sorted(path.parent.name for path in folder.glob("*/ref"))
+    whole = any((folder / part).is_dir() for part in _IMAGES)
+    parts = [""] if whole else sorted(path.parent.name for path in folder.glob("*/ref"))
     if not parts:
         raise InputError(
             f"{folder} holds neither the folders ref, p0 and p1 nor folders that hold them. "
@@ -49,36 +48,26 @@ def read_folder(folder: Path) -> TripletFiles:
 
 
 def read_parts(folder: Path, parts: Sequence[str], *, judged: bool) -> TripletFiles:
-    """List the triplets of some subfolders that hold the layout, in the order of their names.
+    """List the triplets of some subfolders, one after the other, as :func:`read_folder` does.
 
     Args:
         folder: its name begins the names of the triplets, such as ``"val/cnn/000123"``.
-        parts: subfolders; ``""`` is the folder itself.
+        parts: subfolders that have the layout; ``""`` is the folder itself.
         judged: whether every subfolder must have a folder ``judge``.
-
-    Returns:
-        Triplets as :func:`read_folder` gives them.
-
-    Raises:
-        InputError: as :func:`read_folder`.
     """
     listed = {part: _list_part(folder / part, judged) for part in parts}
     # A path such as ".." has no name of its own.
     whole = os.path.basename(os.path.abspath(folder))
+    found = [(part, files, stem) for part, files in listed.items() for stem in files["ref"]]
     rows: list[StoredTriplet] = []
-    total = sum(len(files["ref"]) for files in listed.values())
-    with tqdm(
-        desc="reading votes", total=total, unit="triplet", delay=PATIENCE, disable=None, leave=False
-    ) as bar:
-        for part, files in listed.items():
-            kind = part or whole
-            prefix = f"{whole}/{part}" if part else whole
-            for stem in files["ref"]:
-                ref, p0, p1 = (files[each][stem] for each in _IMAGES)
-                judge = read_judge(files["judge"][stem]) if "judge" in files else float("nan")
-                name = f"{prefix}/{stem}"
-                rows.append(StoredTriplet(ref, p0, p1, judge, name, name, kind, (kind, kind)))
-                bar.update()
+    for part, files, stem in tqdm(
+        found, "reading votes", unit="triplet", delay=PATIENCE, disable=None, leave=False
+    ):
+        ref, p0, p1 = (files[each][stem] for each in _IMAGES)
+        judge = read_judge(files["judge"][stem]) if "judge" in files else float("nan")
+        name = "/".join(filter(None, (whole, part, stem)))
+        kind = part or whole
+        rows.append(StoredTriplet(ref, p0, p1, judge, name, name, kind, (kind, kind)))
     return TripletFiles(tuple(rows), "human")
 
 
@@ -111,17 +100,26 @@ def read_judge(path: Path) -> float:
 def _list_part(folder: Path, judged: bool) -> dict[str, dict[str, Path]]:
     """List the files of a folder in the layout, by part and name; all parts have the same names."""
     listed = {part: _list_files(folder / part, SUFFIXES) for part in _IMAGES}
-    if not listed["ref"]:
-        raise InputError(f"{folder / 'ref'} holds no image. Put {kinds()} files there.")
+    refs = listed["ref"].keys()
+    if not refs:
+        raise InputError(f"{folder / 'ref'} holds no image. Put {KINDS} files there.")
     if judged or (folder / "judge").is_dir():
         listed["judge"] = _list_files(folder / "judge", (".npy",))
     for part, files in listed.items():
-        _validate_names(folder, listed["ref"], part, files)
+        for lacking, having, names in (
+            (part, "ref", refs - files.keys()),
+            ("ref", part, files.keys() - refs),
+        ):
+            if names:
+                raise InputError(
+                    f"{folder / lacking} lacks {len(names)} of the names in {having}, the first "
+                    f"{min(names)!r}. Add what is missing or remove its counterparts."
+                )
     return listed
 
 
 def _list_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
-    """List files by their names without suffix, in order; hidden files and other kinds are passed over."""
+    """List files by their names without suffix, in order; hidden files and other kinds are left out."""
     found: dict[str, Path] = {}
     try:
         entries = sorted(os.listdir(folder))
@@ -129,23 +127,10 @@ def _list_files(folder: Path, suffixes: Sequence[str]) -> dict[str, Path]:
         raise InputError(f"The folder {folder} cannot be read: {error.strerror}. Check the path.") from error
     for entry in entries:
         stem, suffix = os.path.splitext(entry)
-        if suffix.lower() not in suffixes or entry.startswith("."):
-            continue
-        if stem in found:
-            raise InputError(
-                f"{folder} holds both {found[stem].name} and {entry}. Keep the one that is meant."
-            )
-        found[stem] = folder / entry
+        if suffix.lower() in suffixes and not entry.startswith("."):
+            if stem in found:
+                raise InputError(
+                    f"{folder} holds both {found[stem].name} and {entry}. Keep the one that is meant."
+                )
+            found[stem] = folder / entry
     return found
-
-
-def _validate_names(folder: Path, refs: Mapping[str, Path], other: str, files: Mapping[str, Path]) -> None:
-    for lacking, having, names in (
-        (other, "ref", refs.keys() - files.keys()),
-        ("ref", other, files.keys() - refs.keys()),
-    ):
-        if names:
-            raise InputError(
-                f"{folder / lacking} lacks {len(names)} of the names in {having}, the first {min(names)!r}. "
-                "Add what is missing or remove its counterparts."
-            )

@@ -1,19 +1,16 @@
-"""The embedded set: triplets cut from photographs that are already on every machine with scikit-image.
-
-Every triplet depends on its seed and number alone. Even numbers are ladders: one distortion at two strengths,
-so that the weaker is more similar by construction. Odd numbers are mixed, and nobody was asked about them.
-"""
+"""The embedded set: triplets cut from photographs that come with scikit-image, or from a folder of others."""
 
 from __future__ import annotations
 
 import importlib.resources
+import itertools
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,42 +22,28 @@ from simlib.kernels.checks import require_count
 from simlib.kernels.images import from_8bit
 from simlib.triplets.distortions import DISTORTIONS, Step, apply, describe
 from simlib.triplets.embedded import EMBEDDED
-from simlib.triplets.image_files import SUFFIXES, kinds, read_levels, read_size
+from simlib.triplets.image_files import KINDS, SUFFIXES, read_levels, read_size
 from simlib.triplets.triplets import Triplets
 
 _SMALLEST_SIDE = 16
 _USUAL_SIDE = 64
 _MOST_DRAWS = 200
-# Standard deviation within the channels, in [0, 1]: below it, a patch is sky or the black around the retina.
+# Standard deviation within the channels, in [0, 1]: a patch below it is sky or the black around the retina.
 _FLAT = 0.04
 # Root mean square difference, in 8-bit levels, that any two images of a triplet have at least.
 _ALIKE = 1.0
 
-
-@dataclass(frozen=True)
-class _Photograph:
-    """A scene by name, and the files that show it."""
-
-    name: str
-    files: tuple[Path, ...]
+_Levels = NDArray[np.uint8]
+# The files that show each photograph, by its name.
+_Photographs = Mapping[str, Sequence[Path]]
 
 
-@dataclass(frozen=True)
-class _Recipe:
+class _Change(NamedTuple):
     """What is done to p0 and p1, with which seeds, and the label that follows from it."""
 
     steps: tuple[list[Step], list[Step]]
     seeds: tuple[int, int]
     judge: float
-
-
-@dataclass(frozen=True)
-class _Sample:
-    """One triplet as 8-bit levels ``(3, H, W, 3)`` in the order ref, p0, p1."""
-
-    levels: NDArray[np.uint8]
-    photograph: str
-    recipe: _Recipe
 
 
 def photos(
@@ -94,63 +77,50 @@ def photos(
         InputError: a number out of its range; a folder without photographs; a file that cannot be read, is
             smaller than the side, or is too flat to cut from (all with the file's name).
     """
-    least_values = (("n", n, 1), ("seed", seed, 0), ("side", side, _SMALLEST_SIDE), ("first", first, 0))
-    for name, value, least in least_values:
+    for name, value, least in (
+        ("n", n, 1),
+        ("seed", seed, 0),
+        ("side", side, _SMALLEST_SIDE),
+        ("first", first, 0),
+    ):
         require_count(name, value, least)
-    photographs = _photographs(folder)
+    photographs = _embedded() if folder is None else _in_folder(Path(folder))
     _validate_sizes(photographs, side)
-    samples = [_sample(photographs, seed, number, side) for number in range(first, first + n)]
-    levels = torch.from_numpy(np.stack([sample.levels for sample in samples]))
-    images = from_8bit(levels.permute(1, 0, 4, 2, 3).contiguous())
+    levels, names, changes = zip(
+        *(_sample(photographs, seed, number, side) for number in range(first, first + n)), strict=True
+    )
+    images = from_8bit(torch.from_numpy(np.stack(levels)).permute(1, 0, 4, 2, 3).contiguous())
     prefix = _prefix(folder, seed, side)
     return Triplets(
-        ref=images[0],
-        p0=images[1],
-        p1=images[2],
-        judge=torch.tensor([sample.recipe.judge for sample in samples], dtype=torch.float32),
-        names=tuple(
-            f"{prefix}-{i:06d}-{_plain(sample.photograph)}" for i, sample in enumerate(samples, first)
-        ),
-        photographs=tuple(sample.photograph for sample in samples),
-        distortions=tuple((describe(s.recipe.steps[0]), describe(s.recipe.steps[1])) for s in samples),
+        *images,
+        judge=torch.tensor([change.judge for change in changes], dtype=torch.float32),
+        names=tuple(f"{prefix}-{number:06d}-{_plain(name)}" for number, name in enumerate(names, first)),
+        photographs=names,
+        distortions=tuple((describe(change.steps[0]), describe(change.steps[1])) for change in changes),
         label_source="constructed",
     )
 
 
-def photograph_names(folder: str | os.PathLike[str] | None = None) -> tuple[str, ...]:
-    """Return the names of the photographs that :func:`photos` cuts from.
-
-    Args:
-        folder: as for :func:`photos`.
-
-    Raises:
-        InputError: the folder is absent or holds no photograph.
-    """
-    return tuple(photograph.name for photograph in _photographs(folder))
+def _embedded() -> _Photographs:
+    inside = Path(str(importlib.resources.files("skimage"))) / "data"
+    return {name: [inside / file for file in each.files] for name, each in EMBEDDED.items()}
 
 
-def _photographs(folder: str | os.PathLike[str] | None) -> list[_Photograph]:
-    if folder is None:
-        inside = Path(str(importlib.resources.files("skimage"))) / "data"
-        return [
-            _Photograph(name, tuple(inside / file for file in photograph.files))
-            for name, photograph in EMBEDDED.items()
-        ]
-    path = Path(folder)
-    if not path.is_dir():
-        raise InputError(f"There is no folder {path}. Give a folder with {kinds()} files.")
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+def _in_folder(folder: Path) -> _Photographs:
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}. Give a folder with {KINDS} files.")
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
     if not files:
         raise InputError(
-            f"The folder {path} holds no photograph. Put {kinds()} files there, not in subfolders."
+            f"The folder {folder} holds no photograph. Put {KINDS} files there, not in subfolders."
         )
     stems = Counter(file.stem for file in files)
-    return [_Photograph(file.stem if stems[file.stem] == 1 else file.name, (file,)) for file in files]
+    return {file.stem if stems[file.stem] == 1 else file.name: [file] for file in files}
 
 
-def _validate_sizes(photographs: Sequence[_Photograph], side: int) -> None:
+def _validate_sizes(photographs: _Photographs, side: int) -> None:
     """Refuse files that are too small, all of them before any work is done; only headers are read."""
-    for file in (file for photograph in photographs for file in photograph.files):
+    for file in (file for files in photographs.values() for file in files):
         width, height = read_size(file)
         if min(width, height) < side:
             raise InputError(
@@ -169,25 +139,26 @@ def _plain(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)
 
 
-def _sample(photographs: Sequence[_Photograph], seed: int, number: int, side: int) -> _Sample:
+def _sample(photographs: _Photographs, seed: int, number: int, side: int) -> tuple[_Levels, str, _Change]:
+    """Make a triplet: the levels (3, H, W, 3) of ref, p0 and p1, the photograph's name, what was done."""
     rng = np.random.default_rng([seed, number])
-    photograph = photographs[int(rng.integers(len(photographs)))]
+    name, files = list(photographs.items())[int(rng.integers(len(photographs)))]
     for _ in range(_MOST_DRAWS):
-        ref = _cut(photograph, side, rng)
-        recipe = _ladder(rng) if number % 2 == 0 else _mixed(rng)
-        p0, p1 = (_distort(ref, recipe.steps[which], recipe.seeds[which]) for which in (0, 1))
-        if min(_difference(ref, p0), _difference(ref, p1), _difference(p0, p1)) >= _ALIKE:
-            return _Sample(np.stack([ref, p0, p1]), photograph.name, recipe)
+        ref = _cut(files, side, rng)
+        change = _ladder(rng) if number % 2 == 0 else _mixed(rng)
+        p0, p1 = (_distort(ref, steps, seed) for steps, seed in zip(change.steps, change.seeds, strict=True))
+        if min(_difference(*pair) for pair in itertools.combinations((ref, p0, p1), 2)) >= _ALIKE:
+            return np.stack([ref, p0, p1]), name, change
     raise InputError(
-        f"{_MOST_DRAWS} patches of the photograph {photograph.files[0]} looked the same after distortion. "
+        f"{_MOST_DRAWS} patches of the photograph {files[0]} looked the same after distortion. "
         "Replace or remove it."
     )
 
 
-def _cut(photograph: _Photograph, side: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+def _cut(files: Sequence[Path], side: int, rng: np.random.Generator) -> _Levels:
     """Cut a patch that is not flat, at full size or averaged from an area twice as wide."""
     for _ in range(_MOST_DRAWS):
-        pixels = _pixels(photograph.files[int(rng.integers(len(photograph.files)))])
+        pixels = _pixels(files[int(rng.integers(len(files)))])
         scale = int(rng.integers(1, 3)) if min(pixels.shape[:2]) >= 2 * side else 1
         top, left = (int(rng.integers(extent - scale * side + 1)) for extent in pixels.shape[:2])
         area = pixels[top : top + scale * side, left : left + scale * side]
@@ -195,12 +166,12 @@ def _cut(photograph: _Photograph, side: int, rng: np.random.Generator) -> NDArra
         if patch.std(axis=(0, 1)).mean() >= 255 * _FLAT:
             return patch
     raise InputError(
-        f"The photograph {photograph.files[0]} is flat: {_MOST_DRAWS} patches of side {side} had hardly "
+        f"The photograph {files[0]} is flat: {_MOST_DRAWS} patches of side {side} had hardly "
         "any structure. Replace or remove it, or choose a larger side."
     )
 
 
-def _pixels(file: Path) -> NDArray[np.uint8]:
+def _pixels(file: Path) -> _Levels:
     try:
         status = file.stat()
     except OSError as error:
@@ -209,46 +180,40 @@ def _pixels(file: Path) -> NDArray[np.uint8]:
 
 
 @lru_cache(maxsize=32)
-def _cached_pixels(file: Path, modified: int, size: int) -> NDArray[np.uint8]:
+def _cached_pixels(file: Path, modified: int, size: int) -> _Levels:
     """Read a photograph once; the time and size of the file make a changed file a new one."""
     pixels = read_levels(file)
     pixels.flags.writeable = False
     return pixels
 
 
-def _ladder(rng: np.random.Generator) -> _Recipe:
-    """Draw one sequence of distortions at two strengths; one seed serves both, so they share every draw."""
+def _ladder(rng: np.random.Generator) -> _Change:
+    """Draw one sequence of distortions at two strengths; they share their seed, and so every draw."""
     names = _draw_names(rng)
     weaker = rng.uniform(0.15, 0.45, size=len(names))
     stronger = rng.uniform(2 * weaker, 1.0)
-    seed = _draw_seed(rng)
-    weak, strong = (
-        [(name, float(strength)) for name, strength in zip(names, strengths, strict=True)]
-        for strengths in (weaker, stronger)
-    )
+    seed = int(rng.integers(2**63))
+    weak, strong = (list(zip(names, each.tolist(), strict=True)) for each in (weaker, stronger))
     p1_is_weaker = bool(rng.random() < 0.5)
-    return _Recipe((strong, weak) if p1_is_weaker else (weak, strong), (seed, seed), float(p1_is_weaker))
+    return _Change((strong, weak) if p1_is_weaker else (weak, strong), (seed, seed), float(p1_is_weaker))
 
 
-def _mixed(rng: np.random.Generator) -> _Recipe:
-    """Draw two sequences of distortions that have nothing to do with each other."""
+def _mixed(rng: np.random.Generator) -> _Change:
+    """Draw two sequences of distortions, independently of each other."""
     first, second = ([(name, float(rng.uniform(0.15, 1.0))) for name in _draw_names(rng)] for _ in range(2))
-    return _Recipe((first, second), (_draw_seed(rng), _draw_seed(rng)), float("nan"))
+    seeds = int(rng.integers(2**63)), int(rng.integers(2**63))
+    return _Change((first, second), seeds, float("nan"))
 
 
 def _draw_names(rng: np.random.Generator) -> list[str]:
-    return [str(name) for name in rng.choice(list(DISTORTIONS), size=int(rng.integers(1, 3)), replace=False)]
+    return rng.choice(list(DISTORTIONS), size=int(rng.integers(1, 3)), replace=False).tolist()
 
 
-def _draw_seed(rng: np.random.Generator) -> int:
-    return int(rng.integers(2**63))
-
-
-def _distort(ref: NDArray[np.uint8], steps: Sequence[Step], seed: int) -> NDArray[np.uint8]:
+def _distort(ref: _Levels, steps: Sequence[Step], seed: int) -> _Levels:
     distorted = apply(ref / 255, steps, np.random.default_rng(seed))
     return np.rint(255 * distorted).astype(np.uint8)
 
 
-def _difference(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+def _difference(first: _Levels, second: _Levels) -> float:
     """Return the root mean square difference in 8-bit levels."""
     return float(np.sqrt(np.mean((first.astype(np.float64) - second) ** 2)))

@@ -27,7 +27,7 @@ class Drawn(Protocol):
         ...
 
     def __getitem__(self, part: slice, /) -> Triplets:
-        """Return consecutive triplets, float32, on the CPU, all values 8-bit levels."""
+        """Return consecutive triplets, as :func:`draw` does."""
         ...
 
 
@@ -62,7 +62,7 @@ def draw(data: str | os.PathLike[str], n: int, *, seed: int = 0) -> Triplets:
     Raises:
         AbsentError: BAPPS is not on this machine.
         InputError: a number out of its range, fewer than n triplets there, or data that cannot be read.
-        UnknownNameError: a column of the CSV file that means nothing.
+        UnknownNameError: the CSV file has a column of an unknown name.
     """
     return drawn(data, n, seed=seed)[:]
 
@@ -72,12 +72,11 @@ def drawn(data: str | os.PathLike[str], n: int | None, *, seed: int = 0) -> Draw
 
     Args:
         data: as for :func:`draw`.
-        n: how many, at least 1; None for all, where there is an end to them.
+        n: how many, at least 1; None for all, which ``"photos"`` does not have.
         seed: as for :func:`draw`.
 
     Raises:
-        AbsentError, InputError, UnknownNameError: as :func:`draw`; images that cannot be read when a part is
-            asked for. InputError also for all of the triplets that can be made from photographs.
+        AbsentError, InputError, UnknownNameError: as :func:`draw`, for an image when its part is asked for.
     """
     require_count("seed", seed, 0)
     if n is not None:
@@ -86,8 +85,7 @@ def drawn(data: str | os.PathLike[str], n: int | None, *, seed: int = 0) -> Draw
         if n is None:
             raise InputError("There is no end to the triplets of photos. Set n, such as n = 512.")
         return _Photos(n, seed)
-    stored = open_triplets(data)
-    what = "triplets"
+    stored, what = open_triplets(data), "triplets"
     if data == "bapps":
         stored, what = stored.clear_winners(), "clear winners"
     n = len(stored) if n is None else n
@@ -105,12 +103,12 @@ def open_triplets(data: str | os.PathLike[str], *, side: int | None = None) -> T
         data: ``"bapps"`` for the validation split; a folder with ``ref``, ``p0``, ``p1`` and perhaps
             ``judge``, or with folders of such (see :mod:`simlib.triplets.layout`); or a CSV file (see
             :func:`simlib.triplets.table.read_table`).
-        side: scale every image to this height and width; None leaves them, and then their sizes must agree.
+        side: as in :class:`TripletFiles`.
 
     Raises:
         AbsentError: BAPPS is not on this machine.
         InputError: there is nothing of that name, or it cannot be read.
-        UnknownNameError: a column of the CSV file that means nothing.
+        UnknownNameError: the CSV file has a column of an unknown name.
     """
     return replace(_open(data), side=side)
 

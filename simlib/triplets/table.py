@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+import os
 from pathlib import Path
 from typing import get_args
 
@@ -12,9 +12,7 @@ from simlib.triplets.stored import StoredTriplet, TripletFiles
 from simlib.triplets.triplets import LabelSource
 
 _NEEDED = ("ref", "p0", "p1", "judge")
-_OPTIONAL = ("name", "photograph", "label_source")
-_Line = tuple[str, dict[str, str]]
-"""Where a row stands, such as ``"votes.csv, line 3"``, and its entries by column."""
+_KNOWN = (*_NEEDED, "name", "photograph", "label_source")
 
 
 def read_table(path: Path) -> TripletFiles:
@@ -36,29 +34,43 @@ def read_table(path: Path) -> TripletFiles:
         The triplets, row by row; what was done to the images is unknown.
 
     Raises:
-        InputError: a file that cannot be read, a missing column, or a row that is malformed, repeats a
-            name or names an image that is not there; with the number of the line.
+        InputError: a file that cannot be read, a column that is missing or named twice, or a row that is
+            malformed, repeats a name or names an image that is not there; with the number of the line.
         UnknownNameError: a column that is none of those above.
     """
-    lines = _read_lines(path)
-    sources = {entries["label_source"] or "human" for _, entries in lines}
+    rows: list[StoredTriplet] = []
+    first: dict[str, str] = {}
+    sources: set[str] = set()
+    for where, entries in _read_lines(path):
+        row = _row(path, where, entries, len(rows))
+        if row.name in first:
+            raise InputError(f"{where}: the name {row.name!r} is that of {first[row.name]}. Give it its own.")
+        first[row.name] = where
+        rows.append(row)
+        sources.add(entries["label_source"] or "human")
     if len(sources) > 1:
         raise InputError(
             f"{path}: the column label_source has {' and '.join(sorted(sources))}. Constructed labels must "
             "not be reported as human: make a file of each."
         )
-    rows = tuple(_row(path, where, entries, number) for number, (where, entries) in enumerate(lines))
-    _validate_names(rows, [where for where, _ in lines])
-    return TripletFiles(rows, "constructed" if "constructed" in sources else "human")
+    return TripletFiles(tuple(rows), "constructed" if "constructed" in sources else "human")
 
 
-def _read_lines(path: Path) -> list[_Line]:
+def _read_lines(path: Path) -> list[tuple[str, dict[str, str]]]:
+    """Return where each row stands, such as ``"votes.csv, line 3"``, and its entries by column."""
+    lines: list[tuple[str, dict[str, str]]] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, strict=True)
             columns = next(reader, [])
             _validate_columns(path, columns)
-            lines = list(_entries(path, columns, ((reader.line_num, row) for row in reader if row)))
+            for row in filter(None, reader):
+                where = f"{path}, line {reader.line_num}"
+                if len(row) != len(columns):
+                    raise InputError(
+                        f"{where}: {len(row)} entries for {len(columns)} columns. Quote commas in names."
+                    )
+                lines.append((where, dict.fromkeys(_KNOWN, "") | dict(zip(columns, row, strict=True))))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} cannot be read as a CSV file in UTF-8: {error}.") from error
     if not lines:
@@ -67,48 +79,29 @@ def _read_lines(path: Path) -> list[_Line]:
 
 
 def _validate_columns(path: Path, columns: list[str]) -> None:
-    for column in _NEEDED:
+    for column in (*_NEEDED, *columns):
+        if column not in _KNOWN:
+            raise unknown_name(f"column of {path}:", column, _KNOWN)
         if columns.count(column) != 1:
             raise InputError(
                 f"{path}: the first line must name the column {column} once. It names {', '.join(columns)}. "
                 f"Give {','.join(_NEEDED)}, separated by commas."
             )
-    for place, column in enumerate(columns):
-        if column not in _NEEDED + _OPTIONAL or column in columns[:place]:
-            raise unknown_name(f"or repeated column of {path}:", column, _NEEDED + _OPTIONAL)
-
-
-def _entries(path: Path, columns: list[str], rows: Iterable[tuple[int, list[str]]]) -> Iterator[_Line]:
-    for number, row in rows:
-        where = f"{path}, line {number}"
-        if len(row) != len(columns):
-            raise InputError(
-                f"{where}: {len(row)} entries for {len(columns)} columns. Quote commas in names."
-            )
-        entries = dict.fromkeys(_OPTIONAL, "") | dict(zip(columns, row, strict=True))
-        if entries["label_source"] not in ("", *get_args(LabelSource)):
-            raise InputError(
-                f"{where}: label_source is {entries['label_source']!r}. Give human or constructed."
-            )
-        yield where, entries
 
 
 def _row(path: Path, where: str, entries: dict[str, str], number: int) -> StoredTriplet:
+    if entries["label_source"] not in ("", *get_args(LabelSource)):
+        raise InputError(f"{where}: label_source is {entries['label_source']!r}. Give human or constructed.")
     ref, p0, p1 = (_image(path.parent, where, part, entries[part]) for part in ("ref", "p0", "p1"))
-    return StoredTriplet(
-        ref=ref,
-        p0=p0,
-        p1=p1,
-        judge=_judge(where, entries["judge"]),
-        name=entries["name"] or f"{path.stem}/{number:06d}",
-        photograph=entries["photograph"] or entries["ref"],
-        folder=path.stem,
-        distortions=("unknown", "unknown"),
-    )
+    judge = _judge(where, entries["judge"])
+    name = entries["name"] or f"{path.stem}/{number:06d}"
+    photograph = entries["photograph"] or entries["ref"]
+    return StoredTriplet(ref, p0, p1, judge, name, photograph, path.stem, ("unknown", "unknown"))
 
 
 def _image(folder: Path, where: str, part: str, entry: str) -> Path:
-    if not entry or not (folder / entry).is_file():
+    # os.path.isfile, unlike Path.is_file, also answers for a name that no file can have.
+    if not entry or not os.path.isfile(folder / entry):
         raise InputError(
             f"{where}: {part} is {entry!r}, and {folder} has no such file. Give a path from that folder."
         )
@@ -126,11 +119,3 @@ def _judge(where: str, entry: str) -> float:
             "or nothing where nobody was asked."
         )
     return share
-
-
-def _validate_names(rows: Iterable[StoredTriplet], places: list[str]) -> None:
-    seen: dict[str, str] = {}
-    for row, where in zip(rows, places, strict=True):
-        if row.name in seen:
-            raise InputError(f"{where}: the name {row.name!r} is that of {seen[row.name]}. Give it its own.")
-        seen[row.name] = where

@@ -6,19 +6,24 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from simlib.errors import InputError
 from simlib.kernels.images import validate_alike, validate_images
 from simlib.triplets.image_files import read_image
-from simlib.triplets.selection import Index, positions
 
 LabelSource = Literal["human", "constructed"]
 """Where the labels come from: people who were asked, or the way the images were made."""
 
-_Entry = TypeVar("_Entry")
+Index = int | slice | Sequence[int] | NDArray[np.integer] | torch.Tensor
+"""A position, a slice, positions in the order wanted, or a mask of one entry per triplet."""
+
+_IMAGES = ("ref", "p0", "p1")
+_TEXTS = ("names", "photographs", "distortions")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,8 +56,7 @@ class Triplets:
     label_source: LabelSource
 
     def __post_init__(self) -> None:
-        """Check every field."""
-        for field in ("ref", "p0", "p1"):
+        for field in _IMAGES:
             validate_images(getattr(self, field), field)
         validate_alike(self.ref, "ref", self.p0, "p0")
         validate_alike(self.ref, "ref", self.p1, "p1")
@@ -60,11 +64,9 @@ class Triplets:
         self._validate_text()
 
     def __len__(self) -> int:
-        """Return the number of triplets."""
         return self.ref.shape[0]
 
     def __repr__(self) -> str:
-        """Describe the set in a line, without its pixels."""
         height, width = self.ref.shape[2:]
         size = f"{len(self)} of {height}x{width}"
         return f"Triplets({size}, {self.label_source} labels, {self.ref.dtype}, {self.ref.device})"
@@ -84,16 +86,9 @@ class Triplets:
         """
         places = positions(index, len(self))
         chosen = torch.tensor(places, dtype=torch.long, device=self.ref.device)
-        return Triplets(
-            ref=self.ref[chosen],
-            p0=self.p0[chosen],
-            p1=self.p1[chosen],
-            judge=self.judge[chosen],
-            names=_pick(self.names, places),
-            photographs=_pick(self.photographs, places),
-            distortions=_pick(self.distortions, places),
-            label_source=self.label_source,
-        )
+        tensors = {field: getattr(self, field)[chosen] for field in (*_IMAGES, "judge")}
+        texts = {field: tuple(getattr(self, field)[place] for place in places) for field in _TEXTS}
+        return replace(self, **tensors, **texts)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Triplets:
         """Return the set on another device or in another precision; the labels keep their precision.
@@ -102,16 +97,11 @@ class Triplets:
             device: where the images and labels shall lie; None leaves them.
             dtype: floating dtype of the images; None leaves it.
         """
-        return replace(
-            self,
-            ref=self.ref.to(device=device, dtype=dtype),
-            p0=self.p0.to(device=device, dtype=dtype),
-            p1=self.p1.to(device=device, dtype=dtype),
-            judge=self.judge.to(device=device),
-        )
+        images = {field: getattr(self, field).to(device=device, dtype=dtype) for field in _IMAGES}
+        return replace(self, **images, judge=self.judge.to(device=device))
 
-    @classmethod
-    def concatenate(cls, sets: Sequence[Triplets]) -> Triplets:
+    @staticmethod
+    def concatenate(sets: Sequence[Triplets]) -> Triplets:
         """Join sets of images of one size into one, in the order given.
 
         Args:
@@ -130,30 +120,19 @@ class Triplets:
                     f"Set {number} has {other.label_source} labels, the first {first.label_source}. "
                     "Keep them apart: results on constructed labels must not be reported as human."
                 )
-        return cls(
-            ref=torch.cat([each.ref for each in sets]),
-            p0=torch.cat([each.p0 for each in sets]),
-            p1=torch.cat([each.p1 for each in sets]),
-            judge=torch.cat([each.judge for each in sets]),
-            names=tuple(name for each in sets for name in each.names),
-            photographs=tuple(name for each in sets for name in each.photographs),
-            distortions=tuple(pair for each in sets for pair in each.distortions),
-            label_source=first.label_source,
-        )
+        tensors = {field: torch.cat([getattr(each, field) for each in sets]) for field in (*_IMAGES, "judge")}
+        texts = {field: tuple(entry for each in sets for entry in getattr(each, field)) for field in _TEXTS}
+        return replace(first, **tensors, **texts)
 
     def _validate_judge(self) -> None:
-        judge = self.judge
-        if not isinstance(judge, torch.Tensor) or not judge.dtype.is_floating_point:
+        judge, wanted = self.judge, f"a float tensor of shape ({len(self)},) on {self.ref.device}"
+        if not isinstance(judge, torch.Tensor):
+            raise InputError(f"judge is a {type(judge).__name__}. Give {wanted}.")
+        right = judge.shape == (len(self),) and judge.device == self.ref.device
+        if not (right and judge.dtype.is_floating_point):
             raise InputError(
-                "judge is not a float tensor. Give shares in [0, 1], NaN where nobody was asked."
-            )
-        if judge.shape != (len(self),):
-            raise InputError(
-                f"judge has shape {tuple(judge.shape)}, but ref has {len(self)} samples. Give one share each."
-            )
-        if judge.device != self.ref.device:
-            raise InputError(
-                f"judge is on {judge.device}, ref on {self.ref.device}. Move it: judge.to(ref.device)."
+                f"judge is a tensor of {judge.dtype} and shape {tuple(judge.shape)} on {judge.device}. "
+                f"Give {wanted}: shares in [0, 1], NaN where nobody was asked."
             )
         bad = ((judge < 0) | (judge > 1)).nonzero().flatten().tolist()
         if bad:
@@ -163,25 +142,21 @@ class Triplets:
             )
 
     def _validate_text(self) -> None:
-        for field in ("names", "photographs", "distortions"):
+        for field in _TEXTS:
             entries = getattr(self, field)
-            if not isinstance(entries, tuple):
+            if not isinstance(entries, tuple) or len(entries) != len(self):
+                length = f" of {len(entries)}" if isinstance(entries, tuple) else ""
                 raise InputError(
-                    f"{field} is a {type(entries).__name__}. Give a tuple with one entry per triplet."
+                    f"{field} is a {type(entries).__name__}{length}, and ref has {len(self)} samples. "
+                    "Give a tuple with one entry for each."
                 )
-            if len(entries) != len(self):
+        first: dict[str, int] = {}
+        for position, (name, pair) in enumerate(zip(self.names, self.distortions, strict=True)):
+            if first.setdefault(name, position) != position:
                 raise InputError(
-                    f"{field} has {len(entries)} entries, but ref has {len(self)} samples. Give one each."
-                )
-        seen: dict[str, int] = {}
-        for position, name in enumerate(self.names):
-            if name in seen:
-                raise InputError(
-                    f"names: sample {position} is called {name!r}, as is sample {seen[name]}. "
+                    f"names: sample {position} is called {name!r}, as is sample {first[name]}. "
                     "Give every triplet its own name."
                 )
-            seen[name] = position
-        for position, pair in enumerate(self.distortions):
             if not isinstance(pair, tuple) or len(pair) != 2:
                 raise InputError(
                     f"distortions: sample {position} is {pair!r}. Give a pair of texts, for p0 and for p1."
@@ -205,9 +180,8 @@ def example_triplet(folder: str | os.PathLike[str]) -> Triplets:
     Raises:
         InputError: a file is absent or cannot be read, or the sizes differ.
     """
-    images = {part: read_image(Path(folder) / f"ex_{part}.png").unsqueeze(0) for part in ("ref", "p0", "p1")}
     return Triplets(
-        **images,
+        **{part: read_image(Path(folder) / f"ex_{part}.png").unsqueeze(0) for part in _IMAGES},
         judge=torch.full((1,), float("nan")),
         names=("lpips-example",),
         photographs=("lpips-example",),
@@ -216,5 +190,30 @@ def example_triplet(folder: str | os.PathLike[str]) -> Triplets:
     )
 
 
-def _pick(entries: tuple[_Entry, ...], places: Sequence[int]) -> tuple[_Entry, ...]:
-    return tuple(entries[place] for place in places)
+def positions(index: Index, count: int) -> list[int]:
+    """Return the positions that an index selects, from 0 to count - 1, in the order asked for.
+
+    Args:
+        index: negative positions count from the end; a mask is boolean and has ``count`` entries.
+        count: how many triplets the set has.
+
+    Raises:
+        InputError: a position outside the set, a mask of another length, or something that is no index.
+    """
+    everything = np.arange(count)
+    if isinstance(index, slice):
+        return everything[index].tolist()
+    try:
+        chosen = index.cpu().numpy() if isinstance(index, torch.Tensor) else np.asarray(index)
+        # NumPy makes an empty list an array of floats, which is no index.
+        if chosen.size == 0 and chosen.dtype != bool:
+            return []
+        found = np.atleast_1d(everything[chosen])
+        if found.ndim > 1:
+            raise IndexError(f"its shape is {chosen.shape}")
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
+        raise InputError(
+            f"The index does not select triplets: {error}. The set has {count}. "
+            f"Give positions from 0 to {count - 1}, a slice, or a mask of {count} entries."
+        ) from error
+    return found.tolist()
