@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
@@ -11,22 +11,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from simlib.benchmark.counting import (
-    alike,
+from simlib.benchmark.paired import Difference, corrected, difference, mcnemar
+from simlib.benchmark.rates import rate_in
+from simlib.benchmark.selection import (
+    Flags,
     flags,
+    groups,
     having,
-    is_accurate,
     is_counted,
-    is_labelled,
     is_white_box,
     numbers,
     once,
-    photographs,
     pick,
     texts,
 )
-from simlib.benchmark.resampling import numbered
-from simlib.benchmark.statistics import Difference, Rate, corrected, difference, mcnemar, rate_over
+from simlib.benchmark.statistics import Rate
 from simlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -35,15 +34,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two metrics on the same triplets.
+    """Two metrics, by name, on the n triplets that count for both, and how many of these they flip on.
 
     Attributes:
-        first: name of a metric.
-        second: name of another.
-        n: triplets that count for both.
-        both: how many of them are flipped for both.
-        only_first: how many for the first alone.
-        only_second: how many for the second alone.
         difference: rate of the first less that of the second; None if no triplet counts for both.
         p_value: of McNemar's test, or its like where triplets share photographs; None likewise.
         corrected: the same by Holm's method, for all comparisons made together; None likewise.
@@ -62,12 +55,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Stratum:
-    """The rate of flips among triplets of one kind.
-
-    Attributes:
-        label: the kind.
-        rate: of flips; None if no triplet is of this kind.
-    """
+    """The rate of flips among triplets of one kind; None if no triplet is of this kind."""
 
     label: str
     rate: Rate | None
@@ -79,7 +67,7 @@ def compare_targets(
     """Compare every two metrics that judge the images of one attack on one metric.
 
     Flips are counted on the images rounded to 8 bits, among the triplets that count for both (see
-    :class:`simlib.benchmark.matrix.TransferCell`).
+    :func:`simlib.benchmark.selection.is_counted`).
 
     Args:
         rows: of one plan, with the columns of ``rows.SCHEMA``.
@@ -87,18 +75,15 @@ def compare_targets(
         attack: title of the attack.
         targets: names of the metrics to compare; None for all but the source.
 
-    Returns:
-        The comparisons, by order of the first metric, then of the second.
-
     Raises:
         UnknownNameError: if there is no such source, attack or target.
         InputError: if a triplet occurs twice for one target.
     """
-    made = having(having(rows, "source", source, "source"), "attack", attack, "attack")
+    made = having(having(rows, "source", source), "attack", attack)
     if targets is None:
         targets = [name for name in dict.fromkeys(texts(made, "target")) if name != source]
-    parts = {target: once(having(made, "target", target, "target")) for target in targets}
-    return _Judged.by(parts, is_counted, "flipped_8bit").every_two()
+    parts = {target: once(having(made, "target", target)) for target in targets}
+    return _every_two(parts, "flipped_8bit")
 
 
 def compare_metrics(rows: pd.DataFrame, attack: str) -> list[Comparison]:
@@ -107,24 +92,15 @@ def compare_metrics(rows: pd.DataFrame, attack: str) -> list[Comparison]:
     Flips are counted as the protocol does, among the triplets that both rank as labelled before the attack,
     and among all that have no label.
 
-    Args:
-        rows: of one plan, with the columns of ``rows.SCHEMA``; those of transfer are left out.
-        attack: title of the attack.
-
-    Returns:
-        The comparisons, by order of the first metric, then of the second.
-
-    Raises:
-        UnknownNameError: if there is no such attack.
-        InputError: if a triplet occurs twice for one metric.
+    Rows and errors are as of :func:`compare_targets`; rows of transfer are left out.
     """
-    made = having(pick(rows, is_white_box(rows)), "attack", attack, "attack")
-    parts = {texts(part, "source")[0]: part for part in alike(made, ("source",))}
-    return _Judged.by(parts, lambda part: ~is_labelled(part) | is_accurate(part), "flipped").every_two()
+    made = having(pick(rows, is_white_box(rows)), "attack", attack)
+    parts = {texts(part, "source")[0]: part for part in groups(made, ("source",))}
+    return _every_two(parts, "flipped")
 
 
 def by_margin(rows: pd.DataFrame, bounds: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0)) -> list[Stratum]:
-    """Count flips by how clear the rank is before the attack.
+    """Count flips by how clear the rank is before the attack, with one entry for each range.
 
     The measure is the ratio of the smaller to the larger distance by the source, as Ghildyal & Liu 2023
     report it: 1 where both images are equally close.
@@ -136,9 +112,6 @@ def by_margin(rows: pd.DataFrame, bounds: Sequence[float] = (0.2, 0.4, 0.6, 0.8,
         bounds: upper ends of the ranges, rising, the last 1. A range holds its lower end and not its upper
             one, but the last holds 1.
 
-    Returns:
-        One entry for each range.
-
     Raises:
         InputError: if the rows are of several attacks, sources or targets, those of the source itself are
             missing, or the bounds are not as above.
@@ -146,7 +119,7 @@ def by_margin(rows: pd.DataFrame, bounds: Sequence[float] = (0.2, 0.4, 0.6, 0.8,
     edges = [0.0, *bounds]
     if any(low >= high for low, high in pairwise(edges)) or edges[-1] != 1:
         raise InputError(f"The bounds are {list(bounds)}. Give rising ones above 0, the last 1.")
-    table = _Table.of(rows)
+    table = _Flips.of(rows)
     kinds = np.clip(np.searchsorted(edges, table.ratios(), side="right") - 1, 0, len(bounds) - 1)
     labels = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
     return [Stratum(label, table.rate(kinds == number)) for number, label in enumerate(labels)]
@@ -155,16 +128,9 @@ def by_margin(rows: pd.DataFrame, bounds: Sequence[float] = (0.2, 0.4, 0.6, 0.8,
 def by_distortion(rows: pd.DataFrame) -> list[Stratum]:
     """Count flips by what was done to the two images; a triplet counts for every distortion of either.
 
-    Args:
-        rows: as for :func:`by_margin`.
-
-    Returns:
-        One entry for each distortion, by name.
-
-    Raises:
-        InputError: as by :func:`by_margin`, but for the bounds.
+    Rows and errors are as of :func:`by_margin`. Returns one entry for each distortion, by name.
     """
-    table = _Table.of(rows)
+    table = _Flips.of(rows)
     pairs = zip(*(texts(table.rows, column) for column in ("distortion0", "distortion1")), strict=True)
     kinds = [_distortions(first) | _distortions(second) for first, second in pairs]
     return [
@@ -173,84 +139,48 @@ def by_distortion(rows: pd.DataFrame) -> list[Stratum]:
     ]
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What metrics make of the same triplets, each triplet in one place.
+def _every_two(parts: Mapping[str, pd.DataFrame], flips: str) -> list[Comparison]:
+    """Compare every two metrics on the triplets of both, and correct for the number of comparisons."""
+    import pandas as pd
 
-    Attributes:
-        photographs: (T,), by number.
-        counted: (T,) by name of the metric, whether a triplet counts for it.
-        flipped: (T,) likewise, whether it is flipped.
-    """
-
-    photographs: NDArray[np.int64]
-    counted: Mapping[str, NDArray[np.bool_]]
-    flipped: Mapping[str, NDArray[np.bool_]]
-
-    @classmethod
-    def by(
-        cls,
-        parts: Mapping[str, pd.DataFrame],
-        counts: Callable[[pd.DataFrame], NDArray[np.bool_]],
-        flips: str,
-    ) -> _Judged:
-        """Collect what metrics make of triplets, some of which a metric may lack."""
-        places: dict[str, int] = {}
-        shared: list[str] = []
-        for part in parts.values():
-            for triplet, photograph in zip(texts(part, "triplet"), texts(part, "photograph"), strict=True):
-                if places.setdefault(triplet, len(places)) == len(shared):
-                    shared.append(photograph)
-        counted, flipped = ({name: np.zeros(len(places), bool) for name in parts} for _ in range(2))
-        for name, part in parts.items():
-            place = np.array([places[triplet] for triplet in texts(part, "triplet")], int)
-            counted[name][place], flipped[name][place] = counts(part), flags(part, flips)
-        return cls(numbered(np.array(shared, str)), counted, flipped)
-
-    def every_two(self) -> list[Comparison]:
-        """Compare every two metrics, then correct for the number of comparisons."""
-        found = [self._compare(*pair) for pair in combinations(self.counted, 2)]
-        values = iter(corrected([each.p_value for each in found if each.p_value is not None]))
-        return [each if each.p_value is None else replace(each, corrected=next(values)) for each in found]
-
-    def _compare(self, first: str, second: str) -> Comparison:
-        among = self.counted[first] & self.counted[second]
-        if not among.any():
-            return Comparison(first, second, 0, 0, 0, 0, None, None, None)
-        flips, shared = (self.flipped[first][among], self.flipped[second][among]), self.photographs[among]
-        tested = mcnemar(*flips, shared)
-        return Comparison(
-            first=first,
-            second=second,
-            n=int(among.sum()),
-            both=tested.both,
-            only_first=tested.only_first,
-            only_second=tested.only_second,
-            difference=difference(*flips, shared),
-            p_value=tested.p_value,
-            corrected=None,
+    judged = {
+        name: pd.DataFrame(
+            {
+                "photograph": texts(part, "photograph"),
+                "counted": is_counted(part),
+                "flipped": flags(part, flips),
+            },
+            index=texts(part, "triplet"),
         )
+        for name, part in parts.items()
+    }
+    found = [_compare(*pair, judged) for pair in combinations(judged, 2)]
+    values = iter(corrected([each.p_value for each in found if each.p_value is not None]))
+    return [each if each.p_value is None else replace(each, corrected=next(values)) for each in found]
+
+
+def _compare(first: str, second: str, judged: Mapping[str, pd.DataFrame]) -> Comparison:
+    both = judged[first].join(judged[second].add_suffix("_of_second"), how="inner")
+    both = pick(both, flags(both, "counted") & flags(both, "counted_of_second"))
+    if len(both) == 0:
+        return Comparison(first, second, 0, 0, 0, 0, None, None, None)
+    looked_at = flags(both, "flipped"), flags(both, "flipped_of_second"), texts(both, "photograph")
+    tested = mcnemar(*looked_at)
+    counts = tested.both, tested.only_first, tested.only_second
+    return Comparison(first, second, len(both), *counts, difference(*looked_at), tested.p_value, None)
 
 
 @dataclass(frozen=True)
-class _Table:
-    """Flips of one attack on one metric, judged by it or by one other.
-
-    Attributes:
-        own: the rows of the metric itself.
-        rows: those whose flips are asked for.
-        counted: (N,), which of these count.
-        flipped: (N,), which are flipped.
-    """
+class _Flips:
+    """Rows of one attack on one metric: its own, those whose flips are asked for, and the column of flips."""
 
     own: pd.DataFrame
     rows: pd.DataFrame
-    counted: NDArray[np.bool_]
-    flipped: NDArray[np.bool_]
+    flips: str
 
     @classmethod
-    def of(cls, rows: pd.DataFrame) -> _Table:
-        """Read rows, after a look that they are of one table."""
+    def of(cls, rows: pd.DataFrame) -> _Flips:
+        """Divide rows into the metric's own and the others', after a check that they belong together."""
         white_box = is_white_box(rows)
         own, others = pick(rows, white_box), pick(rows, ~white_box)
         for column, part in (("source", rows), ("attack", rows), ("target", others)):
@@ -261,14 +191,12 @@ class _Table:
                     "on one metric, judged by it, or by it and one other."
                 )
         own, others = once(own), once(others)
-        if len(others) == 0:
-            return cls(own, own, np.ones(len(own), bool), flags(own, "flipped"))
-        return cls(own, others, is_counted(others), flags(others, "flipped_8bit"))
+        return cls(own, others, "flipped_8bit") if len(others) else cls(own, own, "flipped")
 
-    def rate(self, among: NDArray[np.bool_]) -> Rate | None:
-        """Return how often triplets (N,) are flipped, of those that count."""
-        among = among & self.counted
-        return rate_over(self.flipped, photographs(self.rows), among) if among.any() else None
+    def rate(self, among: Flags) -> Rate | None:
+        """Return how often triplets (N,) are flipped; of another judge's, those that count."""
+        counted = np.ones(len(self.rows), bool) if self.flips == "flipped" else is_counted(self.rows)
+        return rate_in(self.rows, flags(self.rows, self.flips), among & counted)
 
     def ratios(self) -> NDArray[np.float64]:
         """Return the smaller over the larger distance by the source, unattacked, (N,); 1 for 0 over 0."""
@@ -278,7 +206,7 @@ class _Table:
         known = dict(zip(texts(self.own, "triplet"), ratio, strict=True))
         if missing := [name for name in texts(self.rows, "triplet") if name not in known]:
             raise InputError(
-                f"The source's own row of triplet {missing[0]} is missing, which tells its ratio. "
+                f"The source's own row of triplet {missing[0]} is missing, which gives its ratio. "
                 "Give the source's own rows together with those of the other metric."
             )
         return np.array([known[name] for name in texts(self.rows, "triplet")], float)

@@ -6,14 +6,12 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Mapping
 from typing import Any
 
-from simlib.errors import AbsentPackageError, EngineError, InputError
+from simlib.errors import AbsentPackageError, EngineError, InputError, install_hint
 
 _KNOCK = 10.0
 """Seconds that an address has to answer; Ray itself would try for several minutes."""
-
 
 _STARTS = 3
 """Times that Ray is started; it gives up after seconds where the machine is busy with other things."""
@@ -22,11 +20,7 @@ _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR
 
 
 def share_of_gpu(device_type: str, gpus: float | None) -> float:
-    """Return the GPUs of a worker: what was asked for, or one on ``"cuda"`` and none elsewhere.
-
-    Raises:
-        InputError: if it is neither a share of one GPU nor a whole number, or none is left for ``"cuda"``.
-    """
+    """Return the GPUs of a worker, checked: those asked for, or one on ``"cuda"`` and none elsewhere."""
     if gpus is None:
         return 1.0 if device_type == "cuda" else 0.0
     if not gpus >= 0 or (gpus > 1 and gpus != int(gpus)):
@@ -39,22 +33,19 @@ def share_of_gpu(device_type: str, gpus: float | None) -> float:
 
 
 def room_for_workers(nodes: list[dict[str, Any]], cpus: int, gpus: float) -> int:
-    """Return how many workers there is room for.
-
-    Args:
-        nodes: as ``ray.nodes()`` lists them.
-        cpus: cores of each worker.
-        gpus: GPUs of each worker.
-    """
-    return sum(_room_on(node["Resources"], cpus, gpus) for node in nodes if node["Alive"])
+    """Return how many workers of so many cores and GPUs have room on nodes, as ``ray.nodes()`` lists them."""
+    room = 0
+    for resources in (node["Resources"] for node in nodes if node["Alive"]):
+        here, gpus_here = int(resources.get("CPU", 0)) // cpus, int(resources.get("GPU", 0))
+        if gpus:
+            # Several workers may share a GPU, but none works on what is left of two.
+            here = min(here, gpus_here * int(1 / gpus + 1e-9) if gpus < 1 else gpus_here // int(gpus))
+        room += here
+    return room
 
 
 def require_room(room: int, wanted: int, cpus: int, gpus: float) -> None:
-    """Refuse to start more workers than there is room for.
-
-    Raises:
-        InputError: saying what there is and what was asked for.
-    """
+    """Refuse to start more workers than there is room for."""
     if room < wanted:
         each = f"{cpus} CPU{'s' * (cpus > 1)}" + f" and {gpus:g} GPU{'s' * (gpus > 1)}" * (gpus > 0)
         raise InputError(
@@ -64,25 +55,11 @@ def require_room(room: int, wanted: int, cpus: int, gpus: float) -> None:
         )
 
 
-def _room_on(resources: Mapping[str, float], cpus: int, gpus: float) -> int:
-    room = int(resources.get("CPU", 0)) // cpus
-    if not gpus:
-        return room
-    # Several workers may share a GPU, but none works on what is left of two.
-    here = int(resources.get("GPU", 0))
-    return min(room, here * int(1 / gpus + 1e-9) if gpus < 1 else here // int(gpus))
-
-
 def connect(address: str | None, cpus: int | None) -> tuple[Any, contextlib.ExitStack]:
     """Connect this process to a cluster, and return Ray with what is to be undone in the end.
 
-    Args:
-        address: of the cluster; None for ``RAY_ADDRESS``, or else a new one on this machine.
-        cpus: that a new one shall offer; None for all of the machine.
-
-    Raises:
-        AbsentPackageError: if Ray is not installed.
-        EngineError: if there is no cluster at the address, or none can be started.
+    Address and errors are those of :class:`simlib.benchmark.ray_engine.RayEngine`. A new cluster offers so
+    many cores; None for all of the machine.
     """
     # Nobody else learns what is computed here. Ray reads this when it is imported and when it is started.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -90,18 +67,17 @@ def connect(address: str | None, cpus: int | None) -> tuple[Any, contextlib.Exit
         import ray
     except ImportError as error:
         raise AbsentPackageError(
-            f"The engine 'ray' needs Ray, which is not installed ({error}). Install it with "
-            "`pip install 'simlib[ray]'`, or choose the engine 'local'."
+            f"The engine 'ray' needs Ray, which is not installed ({error}). {install_hint('ray')} "
+            "Or choose the engine 'local'."
         ) from error
     connection = contextlib.ExitStack()
-    if ray.is_initialized():
-        return ray, connection
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address == "local":
-        _start(ray, cpus)
-    else:
-        _join(ray, address)
-    connection.callback(ray.shutdown)
+    if not ray.is_initialized():
+        address = address or os.environ.get("RAY_ADDRESS") or "local"
+        if address == "local":
+            _start(ray, cpus)
+        else:
+            _join(ray, address)
+        connection.callback(ray.shutdown)
     return ray, connection
 
 
@@ -121,26 +97,20 @@ def _start(ray: Any, cpus: int | None) -> None:
 
 
 def _join(ray: Any, address: str) -> None:
-    """Connect to a cluster that runs."""
-    _knock(address)
+    """Connect to a cluster that runs; an address at which nothing listens is refused at once."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        if host and port.isdigit():
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+    except OSError as error:
+        raise EngineError(
+            f"There is no Ray cluster at {address!r}: {error}. Start one there with `ray start --head "
+            f"--port={port}`, or leave the address out to start one on this machine."
+        ) from error
     try:
         ray.init(address, **_QUIET)
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise EngineError(
             f"The Ray cluster at {address!r} cannot be joined: {error} "
             "`ray status --address HOST:PORT` asks a cluster how it is."
-        ) from error
-
-
-def _knock(address: str) -> None:
-    """Refuse an address at which nothing listens."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
-    except OSError as error:
-        raise EngineError(
-            f"There is no Ray cluster at {address!r}: {error}. Start one there with `ray start --head "
-            f"--port={port}`, or leave the address out to start one on this machine."
         ) from error

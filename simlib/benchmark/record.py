@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from simlib.benchmark.identity import address
-from simlib.benchmark.plan import Part, Plan
-from simlib.benchmark.plan_file import plan_from_dict, plan_to_dict
+from pydantic import BaseModel, ConfigDict, field_serializer
+
+from simlib.benchmark.plan import STORED, Part, Plan
+from simlib.benchmark.plan_file import plan_to_dict
+from simlib.benchmark.recipe import address
 from simlib.errors import InputError
 from simlib.files import written_whole
 
 
-@dataclass(frozen=True)
-class RecordedRecipe:
-    """What a row of a table was made by.
+class RecordedRecipe(BaseModel):
+    """What a row of a table was made by: address of the recipe, metric attacked, metric that judged.
 
     Attributes:
-        key: address of the recipe.
         part: the part of the plan that asks for it; a recipe that both ask for is recorded twice.
         title: how the plan calls the attack there.
-        source: name of the metric that was attacked.
-        target: name of the metric that judged.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
     part: Part
@@ -33,13 +32,12 @@ class RecordedRecipe:
     target: str
 
 
-@dataclass(frozen=True)
-class RunRecord:
+class RunRecord(BaseModel):
     """One plan that was run into a store.
 
     Attributes:
         key: address of the plan.
-        plan: the plan.
+        plan: the plan; it is not compared with what exists here.
         recipes: what it computes for each triplet, in the order of the tables.
         shards: address of every shard and how many triplets it has, in the order of the data.
         provenance: device, threads, versions, hashes and times, to be shown.
@@ -47,31 +45,25 @@ class RunRecord:
         created: when it was first run, ISO 8601.
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
     key: str
     plan: Plan
     recipes: tuple[RecordedRecipe, ...]
     shards: tuple[tuple[str, int], ...]
-    provenance: Mapping[str, str]
+    provenance: dict[str, str]
     finished: bool
     created: str
 
+    @field_serializer("plan")
+    def _plan(self, plan: Plan) -> dict[str, Any]:
+        return plan_to_dict(plan)
+
 
 def save_record(record: RunRecord, path: Path) -> None:
-    """Write a record to a file, replacing a former one.
-
-    Raises:
-        OutputError: the file cannot be written; a former one stays as it was.
-    """
-    content = {
-        "key": record.key,
-        "plan": plan_to_dict(record.plan),
-        "recipes": [asdict(recipe) for recipe in record.recipes],
-        "shards": [list(shard) for shard in record.shards],
-        "provenance": dict(record.provenance),
-        "finished": record.finished,
-        "created": record.created,
-    }
-    text = json.dumps({**content, "checksum": address(content)}, indent=1, ensure_ascii=False)
+    """Write a record to a file with a checksum; where that fails, a former one stays as it was."""
+    content = record.model_dump(mode="json")
+    text = json.dumps({"checksum": address(content), **content}, indent=1, ensure_ascii=False)
     with written_whole(path) as temporary:
         temporary.write_text(text, "utf-8")
 
@@ -81,27 +73,20 @@ def load_record(path: Path) -> RunRecord:
 
     Raises:
         FileNotFoundError: it is not there, or not any more.
-        InputError: the file is damaged, was changed by hand, or cannot be read.
+        InputError: it is damaged, was changed by hand, or cannot be read.
     """
-    advice = f"Remove it and run its plan again with `simlib run`; what {path.parent.parent} holds is kept."
     try:
-        content = json.loads(path.read_text("utf-8"))
-        checksum = content.pop("checksum")
-        whole = checksum == address(content)
+        content: Any = json.loads(path.read_text("utf-8"))
+        if not isinstance(content, dict) or content.pop("checksum", "") != address(content):
+            raise ValueError("it does not fit its checksum")
+        return RunRecord.model_validate(content, context=STORED)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise InputError(f"The record {path} cannot be read: {error}. Correct that first.") from error
-    except (ValueError, LookupError, AttributeError, TypeError):
-        whole, content = False, {}
-    if not whole:
-        raise InputError(f"The record {path} is damaged: it does not fit its checksum. {advice}")
-    return RunRecord(
-        key=content["key"],
-        plan=plan_from_dict(content["plan"], str(path)),
-        recipes=tuple(RecordedRecipe(**recipe) for recipe in content["recipes"]),
-        shards=tuple((key, size) for key, size in content["shards"]),
-        provenance=content["provenance"],
-        finished=content["finished"],
-        created=content["created"],
-    )
+    except (ValueError, RecursionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The record {path} is damaged: {reason}. Remove it and run its plan again with `simlib run`; "
+            f"what {path.parent.parent} holds is kept."
+        ) from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from simlib.benchmark.identity import Recipe, all_parameters
 from simlib.triplets import Triplets
+
+if TYPE_CHECKING:
+    from simlib.benchmark.recipe import Recipe
 
 SCHEMA = pa.schema(
     [
@@ -39,7 +42,7 @@ SCHEMA = pa.schema(
         ("attacked1", pa.float32()),
         ("agrees", pa.bool_()),
         ("flipped_8bit", pa.bool_()),
-        # what the attack tells; null unless the target is the source
+        # what the attack reports; null unless the target is the source
         ("flipped", pa.bool_()),
         ("margin", pa.float32()),
         ("steps", pa.int32()),
@@ -53,12 +56,12 @@ SCHEMA = pa.schema(
 )
 """Columns of a result file.
 
-recipe: address of everything but the triplets that determines the row (:mod:`simlib.benchmark.identity`).
+recipe: address of everything but the triplets that determines the row (:mod:`simlib.benchmark.recipe`).
 shard, place: address of the triplets that were computed together, and the position among them, from 0.
 triplet, photograph, distortion0, distortion1, judge, label_source: as in ``Triplets``; judge is NaN where
     nobody was asked.
 source: name of the metric that was attacked. target: name of the metric that measured.
-attack, parameters, protocol: title of the attack; all its parameters, as JSON; how success was counted.
+attack, parameters, protocol: title of the attack; all its dials, as JSON; how success was counted.
 attacked: the image that was changed: p0, p1 or ref.
 distance0, distance1: distances of p0 and p1 from the reference, by the target, before the attack.
 attacked0, attacked1: the same with the attacked image in place, rounded to 8 bits.
@@ -75,13 +78,13 @@ seconds: the attack's time for the shard, divided by its triplets.
 def assemble(
     shard: str, triplets: Triplets, columns: Mapping[Recipe, Mapping[str, NDArray[np.generic]]]
 ) -> pa.Table:
-    """Make the rows of a shard, recipe by recipe, with what is known of the triplets and of the recipe.
+    """Make the rows of N triplets, recipe by recipe, with what is known of the triplets and of the recipe.
 
     Args:
         shard: address of the triplets.
         triplets: N of them.
         columns: for each recipe what was computed, arrays (N,) by the name of the column; ``attacked_p1``
-            (N,) says which image was attacked, where it was not the reference.
+            says which image was attacked, where it was not the reference.
     """
     known = _known(shard, triplets)
     tables = [_of_recipe(recipe, known, computed, len(triplets)) for recipe, computed in columns.items()]
@@ -112,7 +115,7 @@ def _of_recipe(
         "recipe": _repeated(recipe.key, n),
         "source": _repeated(recipe.source, n),
         "attack": _repeated(planned.title, n),
-        "parameters": _repeated(json.dumps(all_parameters(planned), sort_keys=True, default=list), n),
+        "parameters": _repeated(json.dumps(planned.made.dials(), sort_keys=True), n),
         "protocol": _repeated(planned.protocol, n),
         "attacked": pa.array(which),
         "target": _repeated(recipe.target, n),

@@ -5,25 +5,27 @@ This one function serves all engines.
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import torch
 from torch import Tensor
 
-from simlib import attacks, metrics
-from simlib.attacks import AttackResult, RankedFlip, Ranking
-from simlib.benchmark.identity import Recipe, all_parameters
-from simlib.benchmark.plan import PlannedAttack
+from simlib.attacks import Attack, AttackResult, RankedFlip, Ranking, Target
 from simlib.benchmark.rows import assemble
 from simlib.kernels.device import free_memory, in_fitting_batches
 from simlib.kernels.images import LEVELS, from_8bit, to_8bit
-from simlib.metrics import Metric
+from simlib.metrics.metric import Metric
+from simlib.metrics.registry import load
+from simlib.provenance import describe_device
 from simlib.triplets import Triplets
+
+if TYPE_CHECKING:
+    from simlib.benchmark.recipe import Recipe
 
 Column = Tensor | np.ndarray
 
@@ -33,13 +35,11 @@ _FEATURES, _IMAGES = 16, 64
 
 @dataclass(frozen=True)
 class Task:
-    """What is to be computed of one shard; plain data, which can go to another process.
+    """What the store lacks of one shard; plain data, which can go to another process.
 
     Attributes:
-        shard: address of the triplets.
+        shard: address of the triplets, which are on the processor.
         number: of the shard in its plan, from 0; for messages.
-        triplets: on the processor.
-        recipes: what is missing in the store.
         images: attacked images that the store holds already (N, 3, H, W), levels of 8 bits, by images_key.
         keep_images: whether the attacked images are wanted back.
     """
@@ -57,13 +57,10 @@ class Done:
     """What became of a task.
 
     Attributes:
-        shard: address of the triplets.
-        number: of the shard in its plan.
         recipes: keys of the recipes, in the order of the rows.
         rows: as many rows for each recipe as there are triplets, of ``rows.SCHEMA``.
-        images: attacked images (N, 3, H, W), levels of 8 bits, by images_key; empty unless they are kept.
+        images: attacked images, as of a task; empty unless they are kept.
         names: of the triplets, in order.
-        seconds: that it took.
         where: device, threads and versions it was computed with, to be shown.
     """
 
@@ -78,11 +75,7 @@ class Done:
 
 
 class Models:
-    """The metrics of one process, each loaded when it is first asked for, and kept.
-
-    Attributes:
-        device: where they are.
-    """
+    """The metrics of one process on a device, each loaded when it is first asked for, and kept."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -90,13 +83,9 @@ class Models:
         self._fitting: dict[tuple[str, tuple[int, ...]], int] = {}
 
     def __getitem__(self, name: str) -> Metric:
-        """Return the metric of this name.
-
-        Raises:
-            WeightsError, UnknownNameError, AbsentPackageError: as :func:`simlib.metrics.load`.
-        """
+        """Return the metric of this name; errors are those of :func:`simlib.metrics.load`."""
         if name not in self._loaded:
-            self._loaded[name] = metrics.load(name, device=self.device)
+            self._loaded[name] = load(name, device=self.device)
         return self._loaded[name]
 
     def fitting_batch(self, name: str, images: Tensor) -> int:
@@ -123,8 +112,7 @@ def run_shard(task: Task, models: Models, batch_size: int | None = None) -> Done
     Args:
         task: what is to be computed.
         models: the metrics, on the device that computes.
-        batch_size: triplets attacked and judged at once; None for as many as fit the free memory. A batch
-            that does not fit is halved.
+        batch_size: triplets at once; None for as many as fit the free memory. Too large a batch is halved.
 
     Raises:
         InputError: if a metric or an attack refuses the triplets or its parameters.
@@ -139,39 +127,21 @@ def run_shard(task: Task, models: Models, batch_size: int | None = None) -> Done
         in_fitting_batches(lambda start, stop: _Part(task, models, start, stop).run(), n, batch_size)
     )
     rows = {
-        recipe: {name: np.concatenate([part.rows[recipe.key][name] for part in parts]) for name in columns}
+        recipe: {name: np.concatenate([rows[recipe.key][name] for rows, _ in parts]) for name in columns}
         for recipe in task.recipes
-        for columns in [parts[0].rows[recipe.key]]
+        for columns in [parts[0][0][recipe.key]]
     }
-    kept = parts[0].images if task.keep_images else {}
+    kept = parts[0][1] if task.keep_images else {}
     return Done(
         shard=task.shard,
         number=task.number,
         recipes=tuple(recipe.key for recipe in task.recipes),
         rows=assemble(task.shard, task.triplets, rows),
-        images={key: torch.cat([part.images[key] for part in parts]) for key in kept},
+        images={key: torch.cat([images[key] for _, images in parts]) for key in kept},
         names=task.triplets.names,
         seconds=time.perf_counter() - started,
-        where=where(models.device),
+        where=describe_device(models.device),
     )
-
-
-def where(device: torch.device) -> dict[str, str]:
-    """Describe what computes: device, threads, and the version of torch."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    return {
-        "device": f"{device.type} ({name})",
-        "threads": str(torch.get_num_threads()),
-        "torch": torch.__version__,
-    }
-
-
-@dataclass(frozen=True)
-class _Computed:
-    """Columns (N,) by recipe, and attacked images by images_key; on the processor."""
-
-    rows: Mapping[str, Mapping[str, np.ndarray]]
-    images: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -191,10 +161,16 @@ class _Part:
         self._triplets = task.triplets[start:stop].to(models.device)
         self._stored = {key: levels[start:stop].to(models.device) for key, levels in task.images.items()}
         self._attacked: dict[str, _Attacked] = {}
+        # What other attacks start from is run once, and kept while its source is attacked.
+        self._starts = {recipe.attack.made.starts_from for recipe in task.recipes}
+        self._found: dict[tuple[Attack, str, str], AttackResult] = {}
         self._columns: dict[str, dict[str, Column]] = {recipe.key: {} for recipe in task.recipes}
 
-    def run(self) -> _Computed:
-        """Attack by source, then judge by target, so that one metric's features are in memory at a time."""
+    def run(self) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, Tensor]]:
+        """Attack by source, then judge by target, so that one metric's features are in memory at a time.
+
+        Returns columns (N,) by recipe, and attacked images by images_key; on the processor.
+        """
         for source in dict.fromkeys(recipe.source for recipe in self._recipes):
             self._attack(source, [recipe for recipe in self._recipes if recipe.source == source])
         others = [recipe for recipe in self._recipes if not recipe.white_box]
@@ -204,10 +180,10 @@ class _Part:
                 if recipe.target == target:
                     self._judge(ranking, recipe)
         rows = {
-            key: {name: _on_processor(values) for name, values in columns.items()}
+            key: {name: torch.as_tensor(values).cpu().numpy() for name, values in columns.items()}
             for key, columns in self._columns.items()
         }
-        return _Computed(rows, {key: each.levels.cpu() for key, each in self._attacked.items()})
+        return rows, {key: each.levels.cpu() for key, each in self._attacked.items()}
 
     def _look(self, name: str) -> Ranking:
         metric = self._models[name]
@@ -215,7 +191,8 @@ class _Part:
         return Ranking.look(metric, self._triplets)
 
     def _attack(self, source: str, recipes: list[Recipe]) -> None:
-        ranking, starts = self._look(source), dict[str, AttackResult]()
+        ranking = self._look(source)
+        self._found.clear()
         own = {recipe.images_key: recipe for recipe in recipes if recipe.white_box}
         for key, recipe in {recipe.images_key: recipe for recipe in recipes}.items():
             target = recipe.attack.target
@@ -224,49 +201,61 @@ class _Part:
                 self._attacked[key] = _Attacked(self._stored[key], attacked_p1, ranking.p1_closer)
                 continue
             problem = RankedFlip(ranking.metric, self._triplets, target, ranking=ranking)
-            result = _run(problem, recipe, starts)
+            result = self._run(recipe.attack.made, problem, recipe)
             self._attacked[key] = _Attacked(to_8bit(result.images), attacked_p1, ranking.p1_closer)
             if key in own:
                 self._judge(ranking, own[key])
-                self._columns[own[key].key] |= _told(result)
+                self._columns[own[key].key] |= _measured(result)
+
+    def _run(self, attack: Attack, problem: RankedFlip, recipe: Recipe) -> AttackResult:
+        key = (attack, recipe.attack.protocol, recipe.attack.target)
+        if key in self._found:
+            return self._found[key]
+        first = attack.starts_from
+        result = attack(
+            problem,
+            protocol=recipe.attack.protocol,
+            seed=recipe.seed,
+            start=self._run(first, problem, recipe) if first else None,
+        )
+        if attack in self._starts:
+            self._found[key] = result
+        return result
 
     def _judge(self, ranking: Ranking, recipe: Recipe) -> None:
         """Measure what the target finds, with the attacked image in place."""
         made = self._attacked[recipe.images_key]
-        attacked0, attacked1 = ranking.with_attacked(
-            from_8bit(made.levels), recipe.attack.target, made.attacked_p1
+        judged = judge(
+            ranking, from_8bit(made.levels), recipe.attack.target, made.attacked_p1, made.p1_closer
         )
-        self._columns[recipe.key] |= {
-            "attacked_p1": made.attacked_p1,
-            "distance0": ranking.distance0,
-            "distance1": ranking.distance1,
-            "attacked0": attacked0,
-            "attacked1": attacked1,
-            "agrees": ranking.p1_closer == made.p1_closer,
-            "flipped_8bit": ranking.is_reversed(attacked0, attacked1),
-        }
+        self._columns[recipe.key] |= {"attacked_p1": made.attacked_p1, **judged}
 
 
-def _run(problem: RankedFlip, recipe: Recipe, starts: dict[str, AttackResult]) -> AttackResult:
-    """Run an attack; what stAdv found is kept in ``starts``, for all attacks that go on from there."""
-    planned, parameters = recipe.attack, dict(recipe.attack.parameters)
-    common = {"seed": recipe.seed, "protocol": planned.protocol}
-    if planned.attack == "stadv-pgd":
-        names = all_parameters(PlannedAttack("", "stadv", planned.protocol))
-        own = {name: value for name, value in parameters.items() if name in names}
-        stadv = replace(recipe, attack=replace(planned, attack="stadv", parameters=own))
-        parameters["start"] = _run(problem, stadv, starts)
-    key = f"{planned.protocol} {planned.target} {all_parameters(planned)}"
-    if planned.attack == "stadv" and key in starts:
-        return starts[key]
-    result = attacks.run(planned.attack, problem, **common, **parameters)
-    if planned.attack == "stadv":
-        starts[key] = result
-    return result
+def judge(
+    ranking: Ranking, images: Tensor, target: Target, attacked_p1: Tensor, p1_closer: Tensor
+) -> dict[str, Tensor]:
+    """Return what a metric finds with attacked images in place: columns (N,) of ``rows.SCHEMA``.
+
+    Args:
+        ranking: how the judging metric ranks the unattacked images.
+        images: the attacked images, (N, 3, H, W) in [0, 1].
+        target: which image was attacked.
+        attacked_p1: (N,) whether that is p1, else p0; means nothing where it is the reference.
+        p1_closer: (N,) whether the attacked metric found p1 closer before the attack.
+    """
+    attacked0, attacked1 = ranking.with_attacked(images, target, attacked_p1)
+    return {
+        "distance0": ranking.distance0,
+        "distance1": ranking.distance1,
+        "attacked0": attacked0,
+        "attacked1": attacked1,
+        "agrees": ranking.p1_closer == p1_closer,
+        "flipped_8bit": ranking.is_reversed(attacked0, attacked1),
+    }
 
 
-def _told(result: AttackResult) -> dict[str, Column]:
-    """Return what an attack tells of each triplet."""
+def _measured(result: AttackResult) -> dict[str, Column]:
+    """Return what an attack found out about each triplet: columns (N,) of ``rows.SCHEMA``."""
     return {
         "flipped": result.flipped,
         "margin": result.margin,
@@ -278,7 +267,3 @@ def _told(result: AttackResult) -> dict[str, Column]:
         "rmse": result.rmse,
         "seconds": np.full(len(result), result.seconds / len(result), dtype=np.float32),
     }
-
-
-def _on_processor(values: Column) -> np.ndarray:
-    return values.cpu().numpy() if isinstance(values, Tensor) else values

@@ -15,6 +15,7 @@ what determines them, so that several plans share what they have in common.
 from __future__ import annotations
 
 import contextlib
+import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,35 +24,32 @@ from typing import TYPE_CHECKING, TypeVar
 import pyarrow as pa
 from torch import Tensor
 
-from simlib.benchmark.contents import (
-    join_rows,
-    read_images,
-    read_rows,
-    recipes_in,
-    write_images,
-    write_rows,
-)
-from simlib.benchmark.lock import Lock
-from simlib.benchmark.manifest import ensure_manifest, validate_manifest
-from simlib.benchmark.parquet import DamagedError, SealedFolder, make_folder
+from simlib import __version__
+from simlib.benchmark import sealed
 from simlib.benchmark.plan import Part
 from simlib.benchmark.record import RunRecord, load_record, save_record
 from simlib.benchmark.rows import SCHEMA
 from simlib.benchmark.shard import Done
 from simlib.errors import InputError, OutputError, unknown_name
+from simlib.files import Lock, make_folder, written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
+
+FORMAT = 1
+"""Rises whenever a store that was written before would be read wrongly, as when a column changes."""
+
+_MANIFEST = "manifest.json"
+_ABOUT = (
+    "Results of simlib. rows/*.parquet has a row for each attack, source metric, target metric and triplet; "
+    "simlib/benchmark/rows.py explains the columns. runs/*.json tells which rows belong to a plan."
+)
 
 _Read = TypeVar("_Read")
 
 
 class Store:
-    """Results in a folder, shared by all plans and processes that work on it.
-
-    Args:
-        folder: where it is.
-        create: make it if it is not there.
+    """Results in a folder, made unless ``create`` is false; all plans and processes that use it share them.
 
     Raises:
         InputError: the folder holds something else, or a store of another format; or there is none.
@@ -60,52 +58,33 @@ class Store:
 
     def __init__(self, folder: Path | str, *, create: bool = True) -> None:
         self.folder = Path(folder)
-        self._rows = SealedFolder(self.folder / "rows")
-        self._images = SealedFolder(self.folder / "images")
+        self._rows, self._images = self.folder / "rows", self.folder / "images"
         if create:
-            ensure_manifest(make_folder(self.folder))
-        validate_manifest(self.folder)
+            _make_manifest(make_folder(self.folder))
+        _validate_manifest(self.folder)
 
-    def try_claim(self, shard: str) -> Lock | None:
-        """Claim a shard, to be computed by this process alone; None if another one has it.
-
-        Raises:
-            OutputError: the store cannot be written.
-        """
-        lock = self._lock(shard)
-        if not lock.acquire(wait=False):
+    def claim(self, shard: str, *, wait: bool = False) -> Lock | None:
+        """Claim a shard for this process alone; None if another one has it and ``wait`` is false."""
+        lock = Lock(make_folder(self.folder / "locks") / f"{shard}.lock")
+        if not lock.acquire(wait=wait):
             return None
-        self._clean(shard)
-        return lock
-
-    def claim(self, shard: str) -> Lock:
-        """Claim a shard as soon as no other process has it.
-
-        Raises:
-            OutputError: the store cannot be written.
-        """
-        lock = self._lock(shard)
-        lock.acquire(wait=True)
-        self._clean(shard)
+        for folder in (self._rows, self._images):
+            sealed.remove_leftovers(folder, shard)
         return lock
 
     def present(self, shard: str, triplets: int) -> set[str]:
-        """Return the keys of the recipes whose rows are there, whole, for a shard.
+        """Return the keys of the recipes whose rows are there, whole, for a shard of so many triplets.
 
         Every file is read entirely and checked. One that is damaged is removed, with a warning, so that what
         it held is computed again.
-
-        Args:
-            shard: address of the triplets.
-            triplets: how many they are.
 
         Raises:
             InputError: a file cannot be read.
             OutputError: a damaged file cannot be removed.
         """
         found: set[str] = set()
-        for path in self._rows.of(shard):
-            found.update(_or_removed(path, lambda path: recipes_in(path, shard, triplets)) or ())
+        for path in sealed.files_of(self._rows, shard):
+            found.update(_or_removed(path, lambda path: sealed.recipes_in(path, shard, triplets)) or ())
         return found
 
     def write(self, done: Done) -> None:
@@ -117,52 +96,36 @@ class Store:
         """
         # Rows say that a shard is done, so they come last.
         for key, levels in done.images.items():
-            write_images(self._images, done.shard, key, done.names, levels)
-        write_rows(self._rows, done)
+            sealed.write_images(self._images, done.shard, key, done.names, levels)
+        sealed.write_rows(self._rows, done)
 
     def images(self, shard: str, images_key: str, names: Sequence[str]) -> Tensor | None:
         """Return attacked images, uint8 (N, 3, H, W); None if they are not there.
 
-        A damaged file is removed, with a warning, and counts as not there.
+        Damaged files and errors are as of :meth:`present`.
 
         Args:
             shard: address of the triplets.
             images_key: address of the images, for any triplets.
             names: of the triplets, in order.
-
-        Raises:
-            InputError: a file cannot be read.
-            OutputError: a damaged file cannot be removed.
         """
-        for path in self._images.of(shard):
-            if path.name.startswith(f"{shard}-{images_key}-"):
-                levels = _or_removed(path, lambda path: read_images(path, shard, images_key, names))
-                if levels is not None:
-                    return levels
+        for path in sealed.files_of(self._images, f"{shard}-{images_key}"):
+            levels = _or_removed(path, lambda path: sealed.read_images(path, shard, images_key, names))
+            if levels is not None:
+                return levels
         return None
 
     def write_record(self, record: RunRecord) -> None:
-        """Store the record of a run, in place of a former one of the same key.
-
-        Raises:
-            OutputError: the store cannot be written.
-        """
+        """Store the record of a run, in place of a former one; an OutputError says that this fails."""
         save_record(record, make_folder(self.folder / "runs") / f"{record.key}.json")
 
     def records(self) -> list[RunRecord]:
-        """Return the records of all runs, the oldest first.
-
-        Raises:
-            InputError: a record is damaged or cannot be read.
-        """
+        """Return the records of all runs, the oldest first; an InputError names one that cannot be read."""
         found = [load_record(path) for path in (self.folder / "runs").glob("*.json")]
         return sorted(found, key=lambda record: (record.created, record.key))
 
     def record(self, name_or_key: str | None = None) -> RunRecord:
-        """Return the newest record, or the newest of a plan.
-
-        Args:
-            name_or_key: name of the plan, or key of the record.
+        """Return the newest record, or the newest of a plan by its name, or one by its key.
 
         Raises:
             InputError: no plan was run into the store, or a record is damaged.
@@ -199,27 +162,20 @@ class Store:
         for shard, triplets in record.shards:
             pieces = self._pieces(shard, triplets)
             missing += any(key not in pieces for key, _ in titles)
-            tables.append(join_rows(pieces, titles))
+            tables.append(sealed.join_rows(pieces, titles))
         if not partial:
             self._validate_complete(record, missing)
         return pa.concat_tables(tables).to_pandas()
 
-    def _lock(self, shard: str) -> Lock:
-        return Lock(make_folder(self.folder / "locks") / f"{shard}.lock")
-
-    def _clean(self, shard: str) -> None:
-        for folder in (self._rows, self._images):
-            folder.clean(shard)
-
     def _pieces(self, shard: str, triplets: int) -> dict[str, pa.Table]:
         """Return the rows of every recipe for a shard; each once, whatever two processes may have written."""
         pieces: dict[str, pa.Table] = {}
-        for path in self._rows.of(shard):
+        for path in sealed.files_of(self._rows, shard):
             # Removed since it was listed: what it held is missing, and counted so.
             with contextlib.suppress(FileNotFoundError):
                 try:
-                    pieces = read_rows(path, shard, triplets) | pieces
-                except DamagedError as error:
+                    pieces = sealed.read_rows(path, shard, triplets) | pieces
+                except sealed.DamagedError as error:
                     raise InputError(
                         f"{error} To have its rows again, run the plan: simlib run PLAN --store {self.folder}"
                     ) from error
@@ -239,15 +195,56 @@ class Store:
 
 
 def _or_removed(path: Path, read: Callable[[Path], _Read]) -> _Read | None:
-    """Read a file; one that is damaged is removed, with a warning, and counts as not there: None."""
+    """Read a file; a damaged one is removed, with a warning, and counts as not there: None."""
     try:
         return read(path)
     except FileNotFoundError:
         return None
-    except DamagedError as error:
+    except sealed.DamagedError as error:
         warnings.warn(f"{error} It was removed, and is computed again.", stacklevel=3)
     try:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"Cannot remove the damaged file {path}: {error}. Remove it first.") from error
     return None
+
+
+def _make_manifest(folder: Path) -> None:
+    """Make a folder that holds nothing a store; leave a store as it is."""
+    try:
+        others = [each.name for each in folder.iterdir() if each.name != _MANIFEST and each.suffix != ".part"]
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be read: {error}. Correct that first.") from error
+    # Looked for last: another process may just be making the store, and writes this file first.
+    if (folder / _MANIFEST).exists():
+        return
+    if others:
+        raise InputError(
+            f"{folder} is no store of simlib and holds {min(others)}. Give an empty folder, or a new one."
+        )
+    content = {"format": FORMAT, "simlib": __version__, "about": _ABOUT}
+    with written_whole(folder / _MANIFEST) as temporary:
+        temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+
+def _validate_manifest(folder: Path) -> None:
+    """Refuse a folder that is no store, or one of another format."""
+    path = folder / _MANIFEST
+    try:
+        content = json.loads(path.read_text("utf-8"))
+        written = content["format"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"There is no store in {folder}. Make one: simlib run PLAN --store {folder}"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error}. Correct that first.") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: it names no format. Restore it from a copy, or give another folder."
+        ) from error
+    if written != FORMAT:
+        raise InputError(
+            f"The store {folder} has format {written}; this is simlib {__version__}, which reads "
+            f"format {FORMAT}. Use simlib {content.get('simlib')}, or give another folder."
+        )

@@ -1,8 +1,9 @@
 """How well a metric agrees with labels, and how well anything could.
 
 ``judge`` is the share of people who find p1 more similar. NaN, where nobody was asked, is left out; the n of
-a result says how many stayed. Where labels are constructed, the same numbers tell how well a metric agrees
-with the construction, and nothing about people.
+a result says how many stayed. Where labels are constructed, the same numbers say how well a metric agrees
+with the construction, and nothing about people. Intervals are over photographs, as by
+:func:`simlib.benchmark.statistics.rate`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from simlib.attacks.driver import BATCH_SIZE
 from simlib.attacks.ranking import Ranking
-from simlib.benchmark.statistics import Mean, Rate, mean_interval, rate
+from simlib.benchmark.statistics import Mean, Rate, Values, grouped, mean, rate
 from simlib.errors import InputError
 from simlib.kernels.checks import require_count
 from simlib.kernels.images import validate_alike
@@ -21,19 +22,10 @@ from simlib.triplets import Triplets
 
 
 def distances(metric: Metric, triplets: Triplets, batch_size: int = BATCH_SIZE) -> tuple[Tensor, Tensor]:
-    """Measure how far p0 and p1 are from the reference; the reference is looked at once.
-
-    Args:
-        metric: on the device of the triplets.
-        triplets: at least one.
-        batch_size: triplets measured at once; bounds the memory.
-
-    Returns:
-        Distances (N,) of the first and of the second distorted images.
+    """Return the distances (N,) of p0 and of p1 from the reference, so many triplets at once.
 
     Raises:
-        InputError: if there is no triplet, if they are not what the metric accepts, or if the batch size is
-            not a whole number above zero.
+        InputError: if there is no triplet, the metric refuses them, or the batch size is no count.
     """
     if len(triplets) == 0:
         raise InputError("There is no triplet to measure. Give at least one.")
@@ -47,7 +39,7 @@ def distances(metric: Metric, triplets: Triplets, batch_size: int = BATCH_SIZE) 
     return torch.cat(first), torch.cat(second)
 
 
-def two_afc_score(distance0: Tensor, distance1: Tensor, judge: Tensor) -> Mean:
+def two_afc_score(distance0: Tensor, distance1: Tensor, judge: Tensor, photographs: Values | None) -> Mean:
     """Return the share of votes that the metric's choice gets, on average over the samples.
 
     A sample counts judge where the metric finds p1 closer, 1 - judge where it finds p0 closer, and one half
@@ -56,52 +48,45 @@ def two_afc_score(distance0: Tensor, distance1: Tensor, judge: Tensor) -> Mean:
     Args:
         distance0: distances (N,) of p0 from the references.
         distance1: distances (N,) of p1, likewise.
-        judge: (N,) in [0, 1], or NaN.
+        judge: (N,) share of votes for p1 in [0, 1], or NaN.
+        photographs: (N,), by name or number; None where samples are independent.
 
     Raises:
-        InputError: if no sample has votes, or the arguments are not of one length or not as above.
+        InputError: if no sample has votes, or the arguments are not as above.
     """
-    choice, votes, _ = _choices(distance0, distance1, judge)
-    return mean_interval(0.5 + choice * (votes - 0.5))
+    choice, votes, asked = _choices(distance0, distance1, judge)
+    return mean(0.5 + choice * (votes - 0.5), _of(photographs, asked))
 
 
-def majority_accuracy(distance0: Tensor, distance1: Tensor, judge: Tensor) -> Rate:
+def majority_accuracy(
+    distance0: Tensor, distance1: Tensor, judge: Tensor, photographs: Values | None
+) -> Rate:
     """Return the share of samples that the metric ranks as the majority does.
 
     Samples whose votes are split evenly have no majority and are left out. Where the metric finds both
-    images equally close, it does not rank them as the majority does: that counts as wrong.
-
-    Args:
-        distance0: distances (N,) of p0 from the references.
-        distance1: distances (N,) of p1, likewise.
-        judge: (N,) in [0, 1], or NaN.
+    images equally close, that counts as wrong. Arguments are as of :func:`two_afc_score`.
 
     Raises:
-        InputError: if no sample has a majority, or the arguments are not of one length or not as above.
+        InputError: if no sample has a majority, or the arguments are not as above.
     """
-    choice, votes, _ = _choices(distance0, distance1, judge)
+    choice, votes, asked = _choices(distance0, distance1, judge)
     majority = (votes - 0.5).sign()
     if not bool(majority.any()):
         raise InputError("The votes are split evenly on every sample. Give samples with a majority.")
-    return rate(choice == majority, majority != 0)
+    return rate(choice == majority, _of(photographs, asked), majority != 0)
 
 
 def accurate_split(distance0: Tensor, distance1: Tensor, judge: Tensor) -> tuple[Tensor, Tensor]:
-    """Tell the samples that the metric ranks as labelled from those that it does not.
+    """Separate the samples that the metric ranks as labelled from those that it does not.
 
     As released with Ghildyal & Liu 2023: the rank is distance0 > distance1, the label is judge > 1/2, and a
-    sample is accurate where they are equal. So a tie, of the metric or of the votes, stands for p0.
-
-    Args:
-        distance0: distances (N,) of p0 from the references.
-        distance1: distances (N,) of p1, likewise.
-        judge: (N,) in [0, 1], or NaN.
+    sample is accurate where they are equal. So a tie, of the metric or of the votes, counts as p0.
 
     Returns:
         Two masks (N,) on the processor, accurate and inaccurate; samples without votes are in neither.
 
     Raises:
-        InputError: if no sample has votes, or the arguments are not of one length or not as above.
+        InputError: as :func:`two_afc_score`, whose arguments these are.
     """
     choice, votes, asked = _choices(distance0, distance1, judge)
     accurate = asked.clone()
@@ -109,34 +94,21 @@ def accurate_split(distance0: Tensor, distance1: Tensor, judge: Tensor) -> tuple
     return accurate, asked & ~accurate
 
 
-def human_ceiling(judge: Tensor) -> Mean:
-    """Return the best 2AFC score that is possible on these votes: always to choose with the majority.
-
-    Args:
-        judge: (N,) in [0, 1], or NaN.
-
-    Raises:
-        InputError: if no sample has votes, or a share leaves [0, 1].
-    """
-    votes, _ = _votes(judge)
-    return mean_interval(torch.maximum(votes, 1 - votes))
+def human_ceiling(judge: Tensor, photographs: Values | None) -> Mean:
+    """Return the best 2AFC score that is possible on these votes: always to choose with the majority."""
+    votes, asked = _votes(judge)
+    return mean(torch.maximum(votes, 1 - votes), _of(photographs, asked))
 
 
-def one_person_score(judge: Tensor) -> Mean:
+def one_person_score(judge: Tensor, photographs: Values | None) -> Mean:
     """Return the 2AFC score to expect of one more person, who chooses p1 as often as those who were asked.
 
     That is judge^2 + (1 - judge)^2, the human score of Zhang et al. 2018. Shares of few votes scatter about
     the share p among everybody, which makes this a little too high: by 2 p (1 - p) / k on average, for k
     votes on a sample.
-
-    Args:
-        judge: (N,) in [0, 1], or NaN.
-
-    Raises:
-        InputError: if no sample has votes, or a share leaves [0, 1].
     """
-    votes, _ = _votes(judge)
-    return mean_interval(votes.square() + (1 - votes).square())
+    votes, asked = _votes(judge)
+    return mean(votes.square() + (1 - votes).square(), _of(photographs, asked))
 
 
 def _votes(judge: Tensor) -> tuple[Tensor, Tensor]:
@@ -149,6 +121,11 @@ def _votes(judge: Tensor) -> tuple[Tensor, Tensor]:
     if float(votes.min()) < 0 or float(votes.max()) > 1:
         raise InputError("judge leaves [0, 1]. Give the share of votes for p1, NaN where nobody was asked.")
     return votes, asked
+
+
+def _of(photographs: Values | None, asked: Tensor) -> Values | None:
+    """Return the photographs of the samples that have votes."""
+    return None if photographs is None else grouped(photographs, len(asked))[asked.numpy()]
 
 
 def _choices(distance0: Tensor, distance1: Tensor, judge: Tensor) -> tuple[Tensor, Tensor, Tensor]:
