@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from simlib.book import repository
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, strip_run, write_notebook
 from simlib.book.stage import TEASER_FILE, picture
+from simlib.checkout import repository
 from simlib.errors import NotebookError
 from simlib.files import written_whole
 
@@ -36,19 +36,15 @@ def adopt(executed: Path | str, root: Path | None = None) -> list[Path]:
         strip_run(notebook)
         if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
             raise NotebookError(f"{path} has changed since {ran} ran. Run it again, then adopt.")
-        # how the pair belongs together is said in the .py file
+        # the .py file says how the pair belongs together
         notebook.metadata["jupytext"] = source.metadata.get("jupytext", {})
         notebook.metadata["kernelspec"] = source.metadata["kernelspec"]
         adopted[path.with_suffix(".ipynb")] = notebook
     for path, notebook in adopted.items():
         write_notebook(notebook, path)
-    return [*adopted, *_write_teaser(adopted, root)]
-
-
-def _write_teaser(adopted: dict[Path, object], root: Path) -> list[Path]:
-    for notebook in adopted.values():
-        if drawn := picture(notebook):
-            with written_whole(root / TEASER_FILE) as temporary:
-                temporary.write_bytes(drawn)
-            return [root / TEASER_FILE]
-    return []
+    drawn = next(filter(None, map(picture, adopted.values())), None)
+    if drawn is None:
+        return [*adopted]
+    with written_whole(root / TEASER_FILE) as temporary:
+        temporary.write_bytes(drawn)
+    return [*adopted, root / TEASER_FILE]

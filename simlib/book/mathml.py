@@ -9,7 +9,6 @@ from xml.etree import ElementTree
 from docutils import nodes
 from docutils.utils.math import MathError, toplevel_code
 from docutils.utils.math.latex2mathml import tex2mathml
-from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 from sphinx.writers.html5 import HTML5Translator
@@ -62,36 +61,26 @@ def _convert(node: nodes.math | nodes.math_block, *, block: bool) -> str:
         parts = [part for part in latex.split("\n\n") if part.strip()] if block else [latex]
         return "\n".join(to_mathml(part, block=block) for part in parts)
     except (MathError, IndexError, AttributeError) as error:
-        _logger.warning(
-            "the formula %r cannot be set as MathML: %s Write it with commands that docutils knows.",
-            latex,
-            error,
-            location=node,
-            type="mathml",
-        )
+        problem = f"the formula {latex!r} cannot be set as MathML: {error} Use commands that docutils knows."
+        _logger.warning("%s", problem, location=node, type="mathml")
         return f"<code>{escape(latex)}</code>"
 
 
 def visit_math(translator: HTML5Translator, node: nodes.math) -> None:
     """Write a formula inside a line."""
-    translator.body.append(translator.starttag(node, "span", "", CLASS="math notranslate nohighlight"))
-    translator.body.append(_convert(node, block=False) + "</span>")
+    start = translator.starttag(node, "span", "", CLASS="math notranslate nohighlight")
+    translator.body += [start, _convert(node, block=False), "</span>"]
     raise nodes.SkipNode
 
 
 def visit_displaymath(translator: HTML5Translator, node: nodes.math_block) -> None:
     """Write a displayed formula, with its number and link when it has a label."""
     multiline = " math-multiline" if "\\\\" in toplevel_code(node.astext()) else ""
-    translator.body.append(translator.starttag(node, "div", CLASS=f"math notranslate nohighlight{multiline}"))
-    translator.body.append(f'<div class="math-scroll">{_convert(node, block=True)}</div>')
+    start = translator.starttag(node, "div", CLASS=f"math notranslate nohighlight{multiline}")
+    translator.body += [start, f'<div class="math-scroll">{_convert(node, block=True)}</div>']
     if node.get("number"):
         translator.body.append(f'<span class="eqno">({get_node_equation_number(translator, node)})')
         translator.add_permalink_ref(node, "Link to this equation")
         translator.body.append("</span>")
     translator.body.append("</div>\n")
     raise nodes.SkipNode
-
-
-def setup(app: Sphinx) -> None:
-    """Register the renderer as ``mathml``; ``html_math_renderer`` selects it."""
-    app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))

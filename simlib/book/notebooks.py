@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jupytext
+import nbformat
+
 from simlib.errors import InputError, NotebookError, unknown_name
 from simlib.files import written_whole
+from simlib.provenance import code_hash, imports_in
 
 # papermill and nbclient note there when and where each cell ran, which differs in every run
 _RUN_METADATA = ("papermill", "execution")
@@ -15,25 +21,16 @@ _RUN_METADATA = ("papermill", "execution")
 _ADDED_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
 
-def find_notebooks(source: Path) -> dict[str, Path]:
-    """Return name and ``.py`` file of each notebook in a folder, in the book's order.
+def find_notebooks(source: Path, names: Sequence[str] | None = None) -> dict[str, Path]:
+    """Return name and ``.py`` file of some notebooks of a folder, of all without names, in the book's order.
 
     Raises:
         InputError: the folder holds no notebook.
+        UnknownNameError: a name that is no notebook's.
     """
     found = {path.stem: path for path in sorted(source.glob("[0-9][0-9]-*.py"))}
     if not found:
         raise InputError(f"No notebooks in {source}: their names look like 01-name.py.")
-    return found
-
-
-def select_notebooks(source: Path, names: Sequence[str] | None) -> dict[str, Path]:
-    """Return the named notebooks of a folder in the book's order; all of them without names.
-
-    Raises:
-        UnknownNameError: a name that is no notebook's.
-    """
-    found = find_notebooks(source)
     for name in names or ():
         if name not in found:
             raise unknown_name("notebook", name, found)
@@ -46,8 +43,6 @@ def read_source(path: Path) -> Any:
     Raises:
         NotebookError: the file has no cell tagged ``parameters``.
     """
-    import jupytext
-
     notebook = jupytext.read(path)
     if not any("parameters" in tags(cell) for cell in notebook.cells):
         raise NotebookError(
@@ -59,19 +54,15 @@ def read_source(path: Path) -> Any:
 
 def read_notebook(path: Path) -> Any:
     """Return the notebook in an ``.ipynb`` file."""
-    import nbformat
-
     return nbformat.read(path, as_version=4)
 
 
 def write_notebook(notebook: Any, path: Path) -> None:
-    """Write a notebook under a temporary name, then rename it: a reader never meets half a file.
+    """Write a notebook, whole or not at all.
 
     Raises:
         OutputError: the file cannot be written.
     """
-    import nbformat
-
     with written_whole(path) as temporary:
         temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
 
@@ -82,7 +73,7 @@ def tags(cell: Any) -> list[str]:
 
 
 def was_added(cell: Any) -> bool:
-    """Tell whether papermill added this cell to the notebook."""
+    """Say whether papermill added this cell to the notebook."""
     return not _ADDED_TAGS.isdisjoint(tags(cell))
 
 
@@ -92,3 +83,18 @@ def strip_run(notebook: Any) -> None:
     for holder in (notebook, *notebook.cells):
         for key in _RUN_METADATA:
             holder.metadata.pop(key, None)
+
+
+def notebook_hash(notebook: Any) -> str:
+    """Return the SHA-256 of what the outputs of a notebook came from.
+
+    It covers the cells, and the code of simlib that their imports reach.
+    """
+    cells = [(cell.cell_type, cell.source) for cell in notebook.cells if not was_added(cell)]
+    try:
+        imports = imports_in("\n".join(source for kind, source in cells if kind == "code"))
+        code = code_hash("simlib", *imports)
+    except SyntaxError:
+        # a cell with a command of IPython is no Python; it may import anything
+        code = code_hash()
+    return hashlib.sha256(json.dumps([code, cells]).encode()).hexdigest()

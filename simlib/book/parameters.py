@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
-import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from simlib.book.notebooks import read_source, tags, write_notebook
+import yaml
+
+from simlib.book.notebooks import read_source, tags
 from simlib.errors import InputError, unknown_name
 
-# key of a profile whose values go to every notebook that declares the parameter
+# the key of a profile under which stand the values for every notebook that has the parameter
 COMMON = "all"
 
 Values = dict[str, Any]
 
 
 def known_parameters(notebooks: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Return for each notebook the names that its parameters cell declares.
+    """Return for each notebook the names that its parameters cell assigns.
 
     Raises:
         NotebookError: a notebook has no parameters cell.
     """
-    import papermill
-
-    known = {}
-    with tempfile.TemporaryDirectory() as folder:
-        for name, path in notebooks.items():
-            plain = Path(folder) / f"{name}.ipynb"
-            write_notebook(read_source(path), plain)
-            known[name] = set(papermill.inspect_notebook(str(plain)))
-    return known
+    return {
+        name: {parameter for parameter, _ in _assigned(_parameters_cell(read_source(path)).source)}
+        for name, path in notebooks.items()
+    }
 
 
 def load_profile(folder: Path, profile: str) -> dict[str, Values]:
@@ -42,8 +39,6 @@ def load_profile(folder: Path, profile: str) -> dict[str, Values]:
         UnknownNameError: there is no file of that name in the folder.
         InputError: the file is not a mapping of mappings.
     """
-    import yaml
-
     files = {path.stem: path for path in folder.glob("*.yaml")}
     if profile not in files:
         raise unknown_name("profile", profile, files)
@@ -62,21 +57,15 @@ def parse_override(text: str) -> tuple[str, str, Any]:
     Raises:
         InputError: the text has no ``=``, or its value is neither JSON nor YAML.
     """
-    import yaml
-
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise InputError(f"Parameter {text!r} must look like NAME=VALUE or NOTEBOOK.NAME=VALUE.")
     notebook, _, parameter = name.strip().rpartition(".")
-    try:
-        return notebook or COMMON, parameter, json.loads(value)
-    except json.JSONDecodeError:
-        # YAML takes words without quotes, but also a number like 5e-4 for a word
-        pass
-    try:
-        return notebook or COMMON, parameter, yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise InputError(f"The value of parameter {text!r} cannot be read: put it in quotes.") from error
+    # YAML takes words without quotes, but also a number like 5e-4 for a word
+    for read in (json.loads, yaml.safe_load):
+        with contextlib.suppress(json.JSONDecodeError, yaml.YAMLError):
+            return notebook or COMMON, parameter, read(value)
+    raise InputError(f"The value of parameter {text!r} cannot be read: put it in quotes.")
 
 
 def resolve(
@@ -85,13 +74,13 @@ def resolve(
     profile: Mapping[str, Values],
     overrides: Mapping[str, Values],
 ) -> dict[str, Values]:
-    """Return the values that each selected notebook is run with; overrides win over the profile.
+    """Return the values that each selected notebook is run with.
 
     Args:
         known: the parameters that each notebook of the book declares.
         selected: the notebooks that are about to run.
         profile: values by notebook name or ``all``.
-        overrides: likewise, given by the caller.
+        overrides: likewise; they win over the profile.
 
     Raises:
         UnknownNameError: a notebook or a parameter that does not exist, with the nearest that does.
@@ -101,20 +90,18 @@ def resolve(
     _check({name: known[name] for name in selected}, overrides)
     resolved = {}
     for name in selected:
-        merged: Values = {}
+        given: Values = {}
         for source in (profile, overrides):
-            common = {key: value for key, value in source.get(COMMON, {}).items() if key in known[name]}
-            merged |= common | source.get(name, {})
-        resolved[name] = merged
+            given |= {**source.get(COMMON, {}), **source.get(name, {})}
+        resolved[name] = {key: value for key, value in given.items() if key in known[name]}
     return resolved
 
 
 def _check(known: Mapping[str, set[str]], given: Mapping[str, Values]) -> None:
-    everywhere = set().union(*known.values())
     for notebook, values in given.items():
         if notebook != COMMON and notebook not in known:
             raise unknown_name("notebook", notebook, known)
-        accepted = everywhere if notebook == COMMON else known[notebook]
+        accepted = set().union(*known.values()) if notebook == COMMON else known[notebook]
         for parameter in values:
             if parameter not in accepted:
                 raise unknown_name("notebook parameter", parameter, accepted)
@@ -125,26 +112,28 @@ def show_values(notebook: Any, values: Values) -> None:
 
     The comments beside the parameters stay.
     """
-    for cell in notebook.cells:
-        if "parameters" in tags(cell):
-            cell.source = _with_values(cell.source, values)
-            return
-
-
-def _with_values(source: str, values: Values) -> str:
+    if (cell := _parameters_cell(notebook)) is None:
+        return
     # from the last assignment to the first, so that positions before it stay true
-    lines = source.encode().splitlines(keepends=True)
-    for statement in reversed(ast.parse(source).body):
-        target = (
-            statement.targets[0] if isinstance(statement, ast.Assign) else getattr(statement, "target", None)
-        )
-        value = getattr(statement, "value", None)
-        if not isinstance(target, ast.Name) or target.id not in values or value is None:
-            continue
-        first, last = value.lineno - 1, value.end_lineno - 1
-        before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
-        lines[first : last + 1] = [before + _literal(values[target.id]).encode() + after]
-    return b"".join(lines).decode()
+    lines = cell.source.encode().splitlines(keepends=True)
+    for name, value in reversed(list(_assigned(cell.source))):
+        if name in values:
+            first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
+            before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
+            lines[first : last + 1] = [before + _literal(values[name]).encode() + after]
+    cell.source = b"".join(lines).decode()
+
+
+def _parameters_cell(notebook: Any) -> Any:
+    return next((cell for cell in notebook.cells if "parameters" in tags(cell)), None)
+
+
+def _assigned(source: str) -> Iterator[tuple[str, ast.expr]]:
+    """Give name and value of each assignment, such as ``n = 8`` and ``label: str = "a"``, in order."""
+    for statement in ast.parse(source).body:
+        match statement:
+            case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
+                yield name, value
 
 
 def _literal(value: Any) -> str:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
+from plotly.offline import get_plotlyjs
 from sphinx.application import Sphinx
-from sphinx.util import logging
 from sphinx.writers.html5 import HTML5Translator
 
 MIME_TYPE = "application/vnd.plotly.v1+json"
 SCRIPT = "vendor/plotly.min.js"
 _DEFAULT_HEIGHT = 450
-
-_logger = logging.getLogger(__name__)
 
 
 class PlotlyFigure(nodes.General, nodes.Element):
@@ -26,7 +23,7 @@ class PlotlyFigure(nodes.General, nodes.Element):
 
 
 class PlotlyRenderer:
-    """Tells myst-nb how a plotly output becomes part of a page (an entry point names this class)."""
+    """Makes a plotly output part of a page for myst-nb, which finds this class by its entry point."""
 
     # above image/png and text/html, which a figure may carry for other readers of the notebook
     mime_priority_overrides: ClassVar[Sequence[tuple[str, str, int]]] = [("*", MIME_TYPE, 1)]
@@ -62,28 +59,19 @@ def visit_plotly_figure(translator: HTML5Translator, node: PlotlyFigure) -> None
     text = json.dumps(figure, separators=(",", ":"), ensure_ascii=False).replace("</", "<\\/")
     text = text.replace("<!--", "\\u003c!--")
     translator.body.append(
-        f'<div class="plotly-figure" role="img" aria-label="{alt}" '
-        f'style="min-height:{height}px">'
+        f'<div class="plotly-figure" role="img" aria-label="{alt}" style="min-height:{height}px">'
         f'<script type="application/json" class="plotly-json">{text}</script>'
         f"<noscript><p>This figure is drawn by JavaScript. It shows: {alt}</p></noscript></div>\n"
     )
     raise nodes.SkipNode
 
 
-def depart_plotly_figure(translator: HTML5Translator, node: PlotlyFigure) -> None:
-    """Nothing follows a figure."""
-
-
-def copy_plotly(app: Sphinx, error: Exception | None = None) -> None:
-    """Copy the installed plotly's own script beside the pages."""
-    if app.builder.format != "html" or error is not None:
-        return
-    import plotly
-
-    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    target = Path(app.outdir) / "_static" / SCRIPT
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
+def copy_plotly(app: Sphinx) -> None:
+    """Write the installed plotly's own script beside the pages."""
+    if app.builder.format == "html":
+        target = Path(app.outdir) / "_static" / SCRIPT
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(get_plotlyjs(), encoding="utf-8")
 
 
 def add_scripts(
@@ -93,10 +81,3 @@ def add_scripts(
     if doctree is not None and next(iter(doctree.findall(PlotlyFigure)), None) is not None:
         app.add_js_file(SCRIPT, loading_method="defer")
         app.add_js_file("plotly-book.js", loading_method="defer")
-
-
-def setup(app: Sphinx) -> None:
-    """Register the figure's node and its scripts."""
-    app.add_node(PlotlyFigure, html=(visit_plotly_figure, depart_plotly_figure))
-    app.connect("builder-inited", copy_plotly)
-    app.connect("html-page-context", add_scripts)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -17,47 +16,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipykernel.kernelspec import write_kernel_spec
 from tqdm import tqdm
 
-from simlib.book import repository
 from simlib.book.notebooks import (
     find_notebooks,
+    notebook_hash,
     read_notebook,
     read_source,
-    select_notebooks,
     strip_run,
     was_added,
     write_notebook,
 )
 from simlib.book.parameters import Values, known_parameters, load_profile, resolve
-from simlib.code import code_hash
+from simlib.checkout import DATA_VARIABLE, HEADLESS_VARIABLE, PROFILE_VARIABLE, WEIGHTS_VARIABLE, repository
 from simlib.errors import InputError, NotebookError, OutputError
-from simlib.report.provenance import HEADLESS_VARIABLE, PROFILE_VARIABLE
 
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-# simlib.metrics.weights reads it; importing that would cost this process torch
-_WEIGHTS_VARIABLE = "SIMLIB_WEIGHTS"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How the run of one notebook ended.
-
-    ``path`` is the executed notebook, or the partial one when ``problem`` says what went wrong.
-    """
-
-    name: str
-    path: Path
-    seconds: float
-    parameters: Values
-    problem: str | None = None
-
-
-@dataclass(frozen=True)
 class _Job:
-    """One notebook that is about to run; ``work`` is its scratch folder."""
+    """One notebook that is about to run, in a scratch folder of its own: ``work``."""
 
     name: str
     source: Any
@@ -65,7 +47,7 @@ class _Job:
     parameters: Values
     output: Path
     work: Path
-    threads: int
+    environment: Mapping[str, str]
 
 
 def run_notebooks(
@@ -75,8 +57,8 @@ def run_notebooks(
     jobs: int | None = None,
     parameters: Mapping[str, Values] | None = None,
     source: Path | str | None = None,
-) -> list[Outcome]:
-    """Execute notebooks and write them, with their outputs, into a folder; return how each ended.
+) -> list[Path]:
+    """Execute notebooks, and write them with their outputs into a folder.
 
     The cells come from the ``.py`` files; nothing is written beside them.
 
@@ -88,80 +70,95 @@ def run_notebooks(
         parameters: values that win over the profile's, by notebook name or ``all``.
         source: the folder of the notebooks, the book's own by default.
 
+    Returns:
+        The executed notebooks, in the book's order.
+
     Raises:
         UnknownNameError: a notebook, profile or parameter that does not exist; nothing has run then.
         OutputError: the output folder cannot be written; nothing has run then.
         NotebookError: notebooks raised. The others have run to their end, the partial ones are kept.
     """
     folder = Path(source) if source else repository() / "notebooks"
-    selected = select_notebooks(folder, names)
+    selected = find_notebooks(folder, names)
     known = known_parameters(find_notebooks(folder))
     values = resolve(known, selected, load_profile(folder / "params", profile), parameters or {})
-    target = Path(output) if output else repository() / "_build" / "notebooks" / profile
-    target = _writable(target.resolve())
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs is {jobs}, but at least one notebook must run at a time.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parallel = min(jobs or cores, len(selected))
-
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=target) as scratch:
+    target = Path(output) if output else repository() / "_build" / "notebooks" / profile
+    target = target.resolve()
+    with _scratch_folder(target) as scratch:
+        environment = _environment(Path(scratch), profile, max(1, cores // parallel))
         work = [
-            _Job(
-                name=name,
-                source=read_source(path),
-                profile=profile,
-                parameters=values[name],
-                output=target,
-                work=Path(scratch) / name,
-                threads=max(1, cores // parallel),
-            )
+            _Job(name, read_source(path), profile, values[name], target, Path(scratch) / name, environment)
             for name, path in selected.items()
         ]
-        outcomes = _run_all(work, parallel)
-    _raise_for_problems(outcomes)
-    return outcomes
+        problems = _run_all(work, parallel)
+    failures = [
+        f"  {name}, {problem}\n    kept: {target / 'failed' / name}.ipynb"
+        for name, problem in zip(selected, problems, strict=True)
+        if problem
+    ]
+    if failures:
+        raise NotebookError(
+            f"{len(failures)} of {len(selected)} notebooks failed; the others ran.\n"
+            + "\n".join(failures)
+            + "\nOpen the partial notebook to read the whole traceback."
+        )
+    return [target / f"{name}.ipynb" for name in selected]
 
 
-def notebook_hash(notebook: Any) -> str:
-    """Return the SHA-256 of a notebook's cells together with simlib's code: what its outputs came from."""
-    cells = [(cell.cell_type, cell.source) for cell in notebook.cells if not was_added(cell)]
-    return hashlib.sha256(json.dumps([code_hash(), cells]).encode()).hexdigest()
-
-
-def _writable(folder: Path) -> Path:
+def _scratch_folder(output: Path) -> tempfile.TemporaryDirectory[str]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        output.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryDirectory(prefix=".run-", dir=output)
     except OSError as error:
         raise OutputError(
-            f"The output folder {folder} cannot be written: {error.strerror}. Choose another with --output."
+            f"The output folder {output} cannot be written: {error.strerror}. Choose another with --output."
         ) from error
 
 
-def _run_all(work: Sequence[_Job], parallel: int) -> list[Outcome]:
+def _environment(scratch: Path, profile: str, threads: int) -> dict[str, str]:
+    """Return the environment variables that papermill and the kernels are started with."""
+    # a kernel of the name python3 that a user installed elsewhere would run another Python
+    write_kernel_spec(scratch / "jupyter" / "kernels" / "python3")
+    search = [str(scratch / "jupyter"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    # notebooks run in a folder of their own, where a relative path would lead elsewhere
+    folders = {name: os.environ[name] for name in (WEIGHTS_VARIABLE, DATA_VARIABLE) if os.environ.get(name)}
+    return {
+        **os.environ,
+        **{name: str(Path(folder).expanduser().absolute()) for name, folder in folders.items()},
+        **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
+        "JUPYTER_PATH": os.pathsep.join(search),
+        "JUPYTER_PLATFORM_DIRS": "1",
+        PROFILE_VARIABLE: profile,
+        HEADLESS_VARIABLE: "1",
+    }
+
+
+def _run_all(work: Sequence[_Job], parallel: int) -> list[str]:
+    """Run notebooks side by side; return for each why it failed, empty if it did not."""
     running: list[subprocess.Popen[str]] = []
     with ThreadPoolExecutor(parallel) as pool:
         futures = [pool.submit(_run_one, job, place, running) for place, job in enumerate(work)]
         try:
             return [future.result() for future in futures]
         except BaseException:
-            # without this an interrupted run would wait for notebooks nobody wants any more
-            for future in futures:
-                future.cancel()
+            # without this an interrupted run would wait for notebooks that nobody wants any more
+            pool.shutdown(wait=False, cancel_futures=True)
             for process in running:
                 process.terminate()
             raise
 
 
-def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> Outcome:
+def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str:
     started = time.monotonic()
     final, failed = job.output / f"{job.name}.ipynb", job.output / "failed" / f"{job.name}.ipynb"
     for stale in (final, failed):
         stale.unlink(missing_ok=True)
     code, log = _execute(job, place, running)
-    executed = job.work / "executed.ipynb"
-    seconds = time.monotonic() - started
+    executed, problem = job.work / "executed.ipynb", ""
     if code == 0:
         notebook = read_notebook(executed)
         strip_run(notebook)
@@ -171,82 +168,47 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> Out
             "source_hash": notebook_hash(notebook),
         }
         write_notebook(notebook, final)
-        outcome = Outcome(job.name, final, seconds, job.parameters)
     else:
         problem = _problem(executed, log)
         failed.parent.mkdir(exist_ok=True)
         shutil.copyfile(executed if executed.exists() else job.work / "source.ipynb", failed)
-        outcome = Outcome(job.name, failed, seconds, job.parameters, problem)
-    result = f"FAILED: {outcome.problem}" if outcome.problem else "done"
-    tqdm.write(f"  {job.name:<28} {seconds:7.1f} s  {result}", file=sys.stderr)
-    return outcome
+    result = f"FAILED: {problem}" if problem else "done"
+    tqdm.write(f"  {job.name:<28} {time.monotonic() - started:7.1f} s  {result}", file=sys.stderr)
+    return problem
 
 
 def _execute(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> tuple[int, list[str]]:
     """Run papermill on a notebook; return its exit code and what it printed."""
-    cwd = job.work / "cwd"
+    cwd, source = job.work / "cwd", job.work / "source.ipynb"
     cwd.mkdir(parents=True)
-    write_notebook(job.source, job.work / "source.ipynb")
-    # JSON is YAML, and keeps a string that looks like a number a string
-    (job.work / "parameters.yaml").write_text(json.dumps(job.parameters), encoding="utf-8")
+    write_notebook(job.source, source)
     command = [
-        sys.executable, "-m", "papermill", str(job.work / "source.ipynb"), str(job.work / "executed.ipynb"),
-        "--parameters_file", str(job.work / "parameters.yaml"),
+        sys.executable, "-m", "papermill", str(source), str(job.work / "executed.ipynb"),
+        # JSON is YAML, and keeps a string that looks like a number a string
+        "--parameters_yaml", json.dumps(job.parameters),
         "--kernel", "python3", "--cwd", str(cwd), "--log-output", "--no-progress-bar",
     ]  # fmt: skip
     cells = sum(cell.cell_type == "code" for cell in job.source.cells)
-    log: list[str] = []
-    process = subprocess.Popen(
-        command,
-        env=_environment(job),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-    )
-    running.append(process)
-    quiet = not sys.stderr.isatty()
-    assert process.stdout is not None
+    quiet, log = not sys.stderr.isatty(), []
     with (
-        process.stdout as printed,
+        subprocess.Popen(
+            command,
+            env=job.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        ) as process,
         tqdm(total=cells, desc=job.name, unit="cell", position=place, leave=False, disable=quiet) as bar,
     ):
-        for line in printed:
+        running.append(process)
+        for line in process.stdout or ():
             log.append(line)
             if _CELL_STARTS.search(line):
-                # what starts says that the one before it is done
+                # a cell that starts shows that the one before it is done
                 bar.update(min(1, cells - bar.n))
-    return process.wait(), log
-
-
-def _environment(job: _Job) -> dict[str, str]:
-    """Return the environment of a notebook's kernel."""
-    kernel = job.work / "jupyter" / "kernels" / "python3"
-    kernel.mkdir(parents=True)
-    specification = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
-        "display_name": "Python 3",
-        "language": "python",
-    }
-    (kernel / "kernel.json").write_text(json.dumps(specification), encoding="utf-8")
-    inherited = os.environ.get("JUPYTER_PATH")
-    return {
-        **os.environ,
-        # a kernel of the name python3 that a user installed elsewhere would run another Python
-        "JUPYTER_PATH": os.pathsep.join(filter(None, [str(job.work / "jupyter"), inherited])),
-        "JUPYTER_PLATFORM_DIRS": "1",
-        **_weights_folder(),
-        PROFILE_VARIABLE: job.profile,
-        HEADLESS_VARIABLE: "1",
-        **dict.fromkeys(_THREAD_VARIABLES, str(job.threads)),
-    }
-
-
-def _weights_folder() -> dict[str, str]:
-    """Make the folder of the weights absolute: notebooks run in a folder of their own."""
-    folder = os.environ.get(_WEIGHTS_VARIABLE)
-    return {_WEIGHTS_VARIABLE: str(Path(folder).expanduser().absolute())} if folder else {}
+    return process.returncode, log
 
 
 def _problem(executed: Path, log: Sequence[str]) -> str:
@@ -262,14 +224,3 @@ def _problem(executed: Path, log: Sequence[str]) -> str:
                     return f"cell {number} ({first}): {': '.join([output.ename, *reason])}"
     last = next((line.strip() for line in reversed(log) if line.strip()), "no message")
     return f"no cell raised, but papermill stopped: {last}"
-
-
-def _raise_for_problems(outcomes: Sequence[Outcome]) -> None:
-    failures = [outcome for outcome in outcomes if outcome.problem]
-    if failures:
-        lines = [f"  {failure.name}, {failure.problem}\n    kept: {failure.path}" for failure in failures]
-        raise NotebookError(
-            f"{len(failures)} of {len(outcomes)} notebooks failed; the others ran.\n"
-            + "\n".join(lines)
-            + "\nOpen the partial notebook to read the whole traceback."
-        )

@@ -25,7 +25,7 @@ def keep_local(
 
 
 def _asks_elsewhere(file: Any) -> bool:
-    """Tell whether a script or style sheet lies on, or an inline script names, another host."""
+    """Say whether a script or style sheet lies on another host, or an inline script names one."""
     inline = getattr(file, "attributes", {}).get("body") or ""
     return "//" in str(getattr(file, "filename", file) or "") or "https://" in inline
 
@@ -44,8 +44,10 @@ def warn_without_alt(app: Sphinx, doctree: nodes.document, page: str) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything; called by Sphinx, see ``extra_extensions`` in ``_config.yml``."""
-    plotly_pages.setup(app)
-    mathml.setup(app)
+    app.add_html_math_renderer("mathml", (mathml.visit_math, None), (mathml.visit_displaymath, None))
+    app.add_node(plotly_pages.PlotlyFigure, html=(plotly_pages.visit_plotly_figure, None))
+    app.connect("builder-inited", plotly_pages.copy_plotly)
+    app.connect("html-page-context", plotly_pages.add_scripts)
     # after the other handlers of this event, which add files
     app.connect("html-page-context", keep_local, priority=900)
     app.connect("doctree-resolved", warn_without_alt)

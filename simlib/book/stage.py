@@ -7,13 +7,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from simlib.book import repository
-from simlib.book.notebooks import read_notebook, strip_run, tags, write_notebook
+import yaml
+from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
+
+from simlib.book.notebooks import notebook_hash, read_notebook, strip_run, tags, write_notebook
 from simlib.book.parameters import show_values
+from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
 
 # the cell of this tag draws the picture that stands for the book: in its first page and its README
@@ -21,6 +23,10 @@ TEASER_TAG = "teaser"
 TEASER_FILE = Path("book/_static/teaser.png")
 # the package cannot be run by `python -m`, and its script may not be on the path
 _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
+_OLD = """```{note}
+This page is older than the code: its numbers and figures come from an earlier version of the chapter, or of
+what it imports. `simlib notebooks` computes them anew.
+```"""
 
 
 def build_book(notebooks: Path | str, output: Path | str, root: Path | None = None) -> Path:
@@ -40,9 +46,11 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
     """
     root = (root or repository()).resolve()
     output = Path(output).resolve()
-    if output.exists() and not _may_be_replaced(output):
+    if output.exists() and not (
+        output.is_dir() and (not any(output.iterdir()) or (output / "genindex.html").exists())
+    ):
         raise OutputError(
-            f"{output} is a file or holds others than a book. Give a new or empty folder with --output."
+            f"{output} is a file, or what it holds is no book. Give a new or empty folder with --output."
         )
     work = output.with_name(f"{output.name}.work")
     try:
@@ -55,10 +63,6 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
         raise OutputError(f"Cannot write the book to {output}: {error}. Choose another --output.") from error
     shutil.rmtree(work, ignore_errors=True)
     return output / "index.html"
-
-
-def _may_be_replaced(output: Path) -> bool:
-    return output.is_dir() and (not any(output.iterdir()) or (output / "genindex.html").exists())
 
 
 def stage(notebooks: Path, target: Path, root: Path) -> None:
@@ -83,49 +87,46 @@ def stage(notebooks: Path, target: Path, root: Path) -> None:
 
 
 def pages(contents: Path) -> list[str]:
-    """Return the pages that a table of contents names, in order, without suffix."""
-    import yaml
+    """Return the pages that a table of contents names, in order, without suffix.
 
-    return list(_files(yaml.safe_load(contents.read_text(encoding="utf-8"))))
+    Raises:
+        InputError: the file is no table of contents.
+    """
+    try:
+        return list(parse_toc_yaml(contents))
+    except (MalformedError, yaml.YAMLError) as error:
+        raise InputError(f"{contents} cannot be read: {error}. Correct it.") from error
 
 
-def picture(notebook: Any, tag: str = TEASER_TAG) -> bytes | None:
-    """Return the PNG picture that the cell of a tag has put out; None where there is none."""
+def picture(notebook: Any) -> bytes | None:
+    """Return the PNG picture that the cell tagged :data:`TEASER_TAG` has put out; None without one."""
     for cell in notebook.cells:
-        if tag in tags(cell):
-            for output in cell.get("outputs", []):
-                if "image/png" in output.get("data", {}):
-                    return base64.b64decode(output["data"]["image/png"])
+        for output in cell.get("outputs", []) if TEASER_TAG in tags(cell) else []:
+            if "image/png" in output.get("data", {}):
+                return base64.b64decode(output["data"]["image/png"])
     return None
 
 
-def _files(entry: Any) -> Iterator[str]:
-    if isinstance(entry, list):
-        for part in entry:
-            yield from _files(part)
-    elif isinstance(entry, dict):
-        yield from (entry[key] for key in ("root", "file") if key in entry)
-        for key in ("parts", "chapters", "sections", "subtrees", "entries"):
-            yield from _files(entry.get(key))
-
-
 def _stage_notebook(path: Path, target: Path) -> None:
+    remedy = f"Run first: simlib notebooks {path.stem} --output {path.parent}, or make reference."
     if not path.is_file():
-        raise NotebookError(f"No executed notebook {path}. {_remedy(path)}")
+        raise NotebookError(f"No executed notebook {path}. {remedy}")
     notebook = read_notebook(path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and not any(cell.outputs for cell in code):
-        raise NotebookError(f"{path} has no outputs. {_remedy(path)}")
-    show_values(notebook, notebook.metadata.get("simlib", {}).get("parameters", {}))
+        raise NotebookError(f"{path} has no outputs. {remedy}")
+    run = notebook.metadata.get("simlib", {})
+    old = run.get("source_hash") != notebook_hash(notebook)
+    show_values(notebook, run.get("parameters", {}))
     strip_run(notebook)
+    if old:
+        # Under the title, and in no cell of its own: messages count the cells of the chapter.
+        title, _, rest = notebook.cells[0].source.partition("\n")
+        notebook.cells[0].source = f"{title}\n\n{_OLD}\n{rest}"
     # the page's picture shows the same run as the page's numbers
     if drawn := picture(notebook):
         (target / TEASER_FILE).write_bytes(drawn)
     write_notebook(notebook, target / "notebooks" / path.name)
-
-
-def _remedy(path: Path) -> str:
-    return f"Run first: simlib notebooks {path.stem} --output {path.parent}, or make reference."
 
 
 def _render(source: Path, work: Path) -> Path:
@@ -133,7 +134,7 @@ def _render(source: Path, work: Path) -> Path:
     command += ["--all", "-n", "-W", "--keep-going", "--quiet"]
     done = subprocess.run(
         command,
-        # the messages are passed on, where colours would be noise
+        # the messages become part of an error, where colours would be noise
         env={**os.environ, "NO_COLOR": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

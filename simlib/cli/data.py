@@ -8,6 +8,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+_PHOTOS = {
+    "name": "photos",
+    "here": True,
+    **dict.fromkeys(("path", "triplets", "clear_winners")),
+    "licence": "each photograph's own; see the datasheet in the book",
+    "sha256": None,
+    "problem": "",
+}
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the parser."""
@@ -15,9 +24,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     data.add_argument("--json", action="store_true", help="list them for programs")
     data.set_defaults(run=_list)
     actions = data.add_subparsers(metavar="SET")
-    bapps = actions.add_parser(
-        "bapps", help="download, verify and unpack BAPPS, or check it where it is here"
-    )
+    what = "download, verify and unpack BAPPS, or check it where it is here"
+    bapps = actions.add_parser("bapps", help=what)
     bapps.add_argument("--split", choices=("val", "train"), default="val", help="default: val, 1.1 GB")
     bapps.add_argument("--dir", type=Path, help="folder for the data (default: SIMLIB_DATA or the cache)")
     source = bapps.add_mutually_exclusive_group()
@@ -30,34 +38,21 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _list(options: argparse.Namespace) -> None:
     from simlib.triplets.bapps import SPLITS
 
-    described = [_describe_photos(), *(_describe_bapps(split) for split in SPLITS)]
+    described = [_PHOTOS, *map(_describe_bapps, SPLITS)]
     if options.json:
         print(json.dumps(described, indent=2))
         return
     for each in described:
+        lines = ["made from photographs in scikit-image, as many as are asked for"]
         if not each["here"]:
-            print(f"{each['name']:<12} absent (simlib data {each['name'].replace(' ', ' --split ')})")
+            lines = [f"absent (simlib data {each['name'].replace(' ', ' --split ')})"]
         elif each["problem"]:
-            print(f"{each['name']:<12} {each['problem']}")
+            lines = [each["problem"]]
         elif each["path"]:
-            print(f"{each['name']:<12} {each['path']}")
-            print(f"{'':<12} {each['triplets']:,} triplets, {each['clear_winners']:,} clear winners")
-        else:
-            print(f"{each['name']:<12} made from photographs in scikit-image, as many as are asked for")
-        print(f"{'':<12} licence: {each['licence']}")
-
-
-def _describe_photos() -> dict[str, Any]:
-    return {
-        "name": "photos",
-        "here": True,
-        "path": None,
-        "triplets": None,
-        "clear_winners": None,
-        "licence": "each photograph's own; see the datasheet in the book",
-        "sha256": None,
-        "problem": "",
-    }
+            counts = f"{each['triplets']:,} triplets, {each['clear_winners']:,} clear winners"
+            lines = [each["path"], counts]
+        for name, line in zip((each["name"], "", ""), [*lines, f"licence: {each['licence']}"], strict=False):
+            print(f"{name:<12} {line}")
 
 
 def _describe_bapps(split: str) -> dict[str, Any]:
@@ -84,17 +79,16 @@ def _describe_bapps(split: str) -> dict[str, Any]:
 
 
 def _bapps(options: argparse.Namespace) -> None:
+    from simlib.checkout import DATA_VARIABLE
     from simlib.triplets import bapps
     from simlib.triplets.bapps_fetch import fetch
 
     found = fetch(options.split, options.dir, url=options.url, archive=options.archive, keep=options.keep)
-    print(f"{'folder':<12} {'triplets':>9} {'published':>10} {'clear winners':>14} {'published':>10}")
+    form = "{:<12} {:>9} {:>10} {:>14} {:>10}".format
+    print(form("folder", "triplets", "published", "clear winners", "published"))
     for count in found:
-        published = (_number(count.published_triplets), _number(count.published_clear_winners))
-        print(
-            f"{count.folder:<12} {count.triplets:>9,} {published[0]:>10} "
-            f"{count.clear_winners:>14,} {published[1]:>10}"
-        )
+        pairs = (count.triplets, count.published_triplets, count.clear_winners, count.published_clear_winners)
+        print(form(count.folder, *("unknown" if number is None else f"{number:,}" for number in pairs)))
     place = bapps.locate(options.split, options.dir)
     print(f"every file was read, in {place}")
     unlike = [count.folder for count in found if not count.as_published]
@@ -105,8 +99,4 @@ def _bapps(options: argparse.Namespace) -> None:
             file=sys.stderr,
         )
     if bapps.locate(options.split) != place:
-        print(f"set {bapps.DATA_VARIABLE}={options.dir.resolve()} for the notebooks to find them")
-
-
-def _number(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
+        print(f"set {DATA_VARIABLE}={options.dir.resolve()} for the notebooks to find them")

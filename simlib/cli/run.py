@@ -12,28 +12,25 @@ if TYPE_CHECKING:
     import torch
 
     from simlib.benchmark.engines import Engine
-    from simlib.benchmark.outlook import Outlook
     from simlib.benchmark.plan import Plan
     from simlib.benchmark.record import RunRecord
+    from simlib.triplets.sources import Drawn
 
 _OF_RAY = ("address", "workers", "cpus_per_worker", "gpus_per_worker")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the parser."""
-    run = commands.add_parser(
-        "run", help="run a benchmark, or go on with one; without a plan, list those that come with simlib"
-    )
+    what = "run a benchmark, or go on with one; without a plan, list those that come with simlib"
+    run = commands.add_parser("run", help=what)
     run.add_argument("plan", nargs="?", metavar="PLAN", help="a TOML file, or the name of a plan of simlib")
     run.add_argument("--store", type=Path, metavar="DIR", help="folder of results; what is there is kept")
     run.add_argument("--data", metavar="SOURCE", help="other triplets: photos, bapps or a path")
     run.add_argument("--n", type=int, help="another number of triplets")
     run.add_argument("--device", help="auto, cpu or cuda (default: what the plan says)")
     run.add_argument("--batch-size", type=int, metavar="N", help="triplets at once (default: what fits)")
-    run.add_argument(
-        "--skip-absent", action="store_true", help="leave out metrics whose weights or packages are not here"
-    )
-    run.add_argument("--no-estimate", action="store_true", help="do not time the metrics before")
+    skip = "leave out metrics whose weights or packages are not here"
+    run.add_argument("--skip-absent", action="store_true", help=skip)
     run.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     engine = run.add_argument_group("engines")
     engine.add_argument("--engine", choices=("local", "ray"), default="local", help="default: local")
@@ -48,26 +45,22 @@ def _run(options: argparse.Namespace) -> None:
     if options.plan is None:
         _list()
         return
-    from simlib.benchmark.outlook import outlook
     from simlib.benchmark.run import run_plan
     from simlib.benchmark.store import Store
     from simlib.kernels.device import pick_device
 
     _require_sense(options)
-    plan = _valid_plan(options)
+    plan, triplets = _runnable(options)
     device = pick_device(plan.device)
     if not options.dry_run:
-        # A folder that cannot be written is told before metrics are timed.
+        # A folder that cannot be written is reported before anything else.
         Store(options.store)
-    expected = outlook(plan, options.store, device)
-    _print_outlook(plan, expected)
-    if not options.no_estimate:
-        _print_estimate(plan, expected, device, options.workers)
+    _print_work(plan, triplets, options.store, device)
     if options.dry_run:
         return
     with contextlib.closing(_engine(options, device)) as engine:
         try:
-            record = run_plan(plan, options.store, engine=engine, progress=True)
+            record = run_plan(plan, options.store, triplets=triplets, engine=engine, progress=True)
         except KeyboardInterrupt:
             print("What is finished is stored; the same command goes on from there.", file=sys.stderr)
             raise
@@ -86,15 +79,14 @@ def _list() -> None:
         attacked = f"{len(white_box.metrics)} x {len(white_box.attacks)}" if white_box else "none"
         shown = f"{len(transfer.sources)} x {len(transfer.attacks)}" if transfer else "none"
         rows.append((name, triplets, attacked, shown, len(transfer.targets) if transfer else 0))
-    print(Table(("plan", "triplets", "white-box", "transfer", "judges"), tuple(rows)))
-    print(
-        "white-box, transfer: metrics attacked x attacks; judges: metrics that judge the images of transfer"
+    notes = (
+        "white-box, transfer: metrics attacked x attacks; judges: metrics that judge the images of transfer",
+        "Run one of these, or a TOML file of the same form: simlib run PLAN --store DIR",
     )
-    print("Run one of these, or a TOML file of the same form: simlib run PLAN --store DIR")
+    print(Table(("plan", "triplets", "white-box", "transfer", "judges"), tuple(rows)), *notes, sep="\n")
 
 
 def _require_sense(options: argparse.Namespace) -> None:
-    """Refuse options that do not go together."""
     from simlib.errors import InputError
     from simlib.kernels.checks import require_count
 
@@ -107,66 +99,53 @@ def _require_sense(options: argparse.Namespace) -> None:
         raise InputError(f"{', '.join(given)} is for Ray only. Add --engine ray or leave it out.")
 
 
-def _valid_plan(options: argparse.Namespace) -> Plan:
-    """Read the plan, change it as asked for, and refuse what cannot run."""
-    from dataclasses import replace
-
-    from simlib.benchmark.plan_file import read_plan
-    from simlib.benchmark.validation import leave_out_absent, validate
+def _runnable(options: argparse.Namespace) -> tuple[Plan, Drawn]:
+    """Read the plan, change it as asked for, open its data, and refuse what cannot run here."""
+    from simlib.benchmark.plan_check import require_runnable, without_absent
+    from simlib.benchmark.plan_file import plan_from_dict, plan_to_dict, read_plan
+    from simlib.benchmark.run import open_data
     from simlib.errors import InputError
 
-    plan = read_plan(options.plan)
-    data = replace(
-        plan.data, source=options.data or plan.data.source, n=plan.data.n if options.n is None else options.n
-    )
-    plan = replace(plan, data=data, device=options.device or plan.device)
-    possible, absent = leave_out_absent(plan)
+    content = plan_to_dict(read_plan(options.plan))
+    given = {"source": options.data, "n": options.n}
+    content["data"] |= {key: value for key, value in given.items() if value is not None}
+    content["device"] = options.device or content["device"]
+    plan = plan_from_dict(content, options.plan)
     if options.skip_absent:
+        plan, absent = without_absent(plan)
         for line in absent:
             print(f"left out: {line}")
-        plan = possible
+    triplets = open_data(plan.data)
     try:
-        validate(plan)
+        require_runnable(plan, triplets[:1])
     except InputError as error:
         hint = "\nWith --skip-absent, metrics are left out whose weights or packages are not here."
-        raise InputError(f"{error}{hint if absent and not options.skip_absent else ''}") from error
-    return plan
+        raise InputError(f"{error}{hint if 'absent' in str(error) else ''}") from error
+    return plan, triplets
 
 
-def _print_outlook(plan: Plan, expected: Outlook) -> None:
+def _print_work(plan: Plan, triplets: Drawn, folder: Path | None, device: torch.device) -> None:
+    """Print what a plan asks for, and what of it is stored."""
+    from simlib.benchmark.recipe import recipes_of
+    from simlib.benchmark.run import stored_triplets
+    from simlib.benchmark.store import Store
     from simlib.report.tables import Table
 
-    rows = [
-        (
-            each.part,
-            each.sources,
-            each.attacks,
-            each.targets or None,
-            expected.triplets,
-            each.rows,
-            each.stored,
-        )
-        for each in expected.parts
-    ]
+    parts = recipes_of(plan, device)
+    stored: dict[str, int] = {}
+    if folder is not None and (folder / "runs").is_dir():
+        every = [recipe for recipes in parts.values() for recipe in recipes]
+        stored = stored_triplets(plan, Store(folder, create=False), every)
+    rows = []
+    for part, recipes in parts.items():
+        sources = len({recipe.source for recipe in recipes})
+        attacks = len({recipe.attack.title for recipe in recipes})
+        judges = len({recipe.target for recipe in recipes if not recipe.white_box}) or None
+        there = sum(stored.get(recipe.key, 0) for recipe in recipes)
+        rows.append((part, sources, attacks, judges, len(triplets), len(triplets) * len(recipes), there))
     header = ("part", "attacked metrics", "attacks", "other judges", "triplets", "rows", "stored already")
     print(f"{plan.name}: triplets of {plan.data.source}, {plan.shard_size} at a time")
     print(Table(header, tuple(rows)))
-
-
-def _print_estimate(plan: Plan, expected: Outlook, device: torch.device, workers: int | None) -> None:
-    from simlib.benchmark.calibration import estimate
-    from simlib.triplets.sources import drawn
-
-    left = [(recipe, n) for recipe, n in expected.work if n > 0]
-    if not left:
-        print("Nothing is left to compute.")
-        return
-    first = drawn(plan.data.source, plan.data.n, seed=plan.data.seed)[: plan.shard_size]
-    found = estimate(left, first, device)
-    one_process = f"At most about {_duration(found.seconds)} in one process on {device.type}"
-    print(one_process + (f", {_duration(found.seconds / workers)} in {workers}" if workers else ""), end="; ")
-    largest = list(found.by_metric().items())[:3]
-    print("most of it: " + ", ".join(f"{name} {seconds / found.seconds:.0%}" for name, seconds in largest))
 
 
 def _engine(options: argparse.Namespace, device: torch.device) -> Engine:
@@ -176,15 +155,10 @@ def _engine(options: argparse.Namespace, device: torch.device) -> Engine:
         return LocalEngine(device, options.batch_size)
     from simlib.benchmark.ray_engine import RayEngine
 
-    cpus = 1 if options.cpus_per_worker is None else options.cpus_per_worker
-    return RayEngine(
-        device.type,
-        address=options.address,
-        workers=options.workers,
-        cpus_per_worker=cpus,
-        gpus_per_worker=options.gpus_per_worker,
-        batch_size=options.batch_size,
-    )
+    given = {name: getattr(options, name) for name in (*_OF_RAY, "batch_size")}
+    if given["cpus_per_worker"] is None:
+        given["cpus_per_worker"] = 1
+    return RayEngine(device.type, **given)
 
 
 def _print_results(record: RunRecord, folder: Path) -> None:
@@ -199,11 +173,3 @@ def _print_results(record: RunRecord, folder: Path) -> None:
     known = store.record(plan.name).key == record.key
     again = f"simlib results --store {folder} --plan {plan.name if known else record.key}"
     print(f"\nThese and other tables, as text, csv, json, markdown or latex: {again} --table {tables[-1]}")
-
-
-def _duration(seconds: float) -> str:
-    """Say how long something takes, in two digits at most."""
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 1):.0f} seconds"

@@ -19,30 +19,31 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     folder = "folder that holds them (default: SIMLIB_WEIGHTS, then torch hub's cache)"
 
     listing = actions.add_parser("list", help="say which are here and what is known of them (the default)")
-    # Left out, these must not undo what stood before the word `list`.
-    listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs")
-    listing.add_argument("--dir", type=Path, default=argparse.SUPPRESS, help=folder)
-    listing.set_defaults(run=_list)
-
     fetching = actions.add_parser("fetch", help="download weights and check their SHA-256")
-    fetching.add_argument("names", nargs="+", metavar="NAME", help="of `simlib weights list`, or `all`")
-    fetching.add_argument("--dir", type=Path, default=argparse.SUPPRESS, help=folder)
-    fetching.set_defaults(run=_fetch)
-
     verifying = actions.add_parser("verify", help="check the SHA-256 of the weights that are here")
+    # Left out, these must not undo what stood before the name of the action.
+    listing.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs")
+    fetching.add_argument("names", nargs="+", metavar="NAME", help="of `simlib weights list`, or `all`")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="which (default: all that are here)")
-    verifying.add_argument("--dir", type=Path, default=argparse.SUPPRESS, help=folder)
-    verifying.set_defaults(run=_verify)
+    for action, run in ((listing, _list), (fetching, _fetch), (verifying, _verify)):
+        action.add_argument("--dir", type=Path, default=argparse.SUPPRESS, help=folder)
+        action.set_defaults(run=run)
 
 
 def _list(options: argparse.Namespace) -> None:
     from simlib.metrics.weights import WEIGHTS
+    from simlib.report.tables import Table
 
     entries = [_entry(name, options.dir) for name in sorted(WEIGHTS)]
     if options.json:
         print(json.dumps(entries, indent=2))
-    else:
-        _print(entries)
+        return
+    header = ("name", "size", "SHA-256", "where", "needed by", "licence")
+    print(Table(header, tuple(map(_cells, entries))))
+    print(
+        "SHA-256: its first digits; (seen): none is published, that of the first download is recorded and "
+        "checked; none: nothing is published or recorded. Keys and shapes are always checked."
+    )
 
 
 def _entry(name: str, folder: Path | None) -> dict[str, Any]:
@@ -50,8 +51,7 @@ def _entry(name: str, folder: Path | None) -> dict[str, Any]:
     from simlib.metrics import specs
     from simlib.metrics.weights import expected_digest, locate, weights_file
 
-    file = weights_file(name)
-    path = locate(name, folder)
+    file, path = weights_file(name), locate(name, folder)
     file_name = path.name if path else next(iter(file.digests))
     return {
         "name": name,
@@ -66,17 +66,6 @@ def _entry(name: str, folder: Path | None) -> dict[str, Any]:
         "path": str(path) if path else None,
         "metrics": [spec.name for spec in specs() if name in spec.weights],
     }
-
-
-def _print(entries: list[dict[str, Any]]) -> None:
-    from simlib.report.tables import Table
-
-    header = ("name", "size", "SHA-256", "where", "needed by", "licence")
-    print(Table(header, tuple(_cells(entry) for entry in entries)))
-    print(
-        "SHA-256: its first digits; (seen): none is published, that of the first download is recorded and "
-        "checked; none: nothing is published or recorded. Keys and shapes are always checked."
-    )
 
 
 def _cells(entry: dict[str, Any]) -> tuple[str, ...]:
@@ -99,29 +88,22 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from simlib.metrics.weights import WEIGHTS, locate
-
-    _each(
-        options.names or [name for name in sorted(WEIGHTS) if locate(name, options.dir)],
-        lambda name: _verified(name, options.dir),
-    )
-
-
-def _verified(name: str, folder: Path | None) -> str:
-    """Say how a file was verified, and where it lies."""
     from simlib.errors import AbsentWeightsError
-    from simlib.metrics.weights import expected_digest, locate, verified, weights_file
+    from simlib.metrics.weights import WEIGHTS, expected_digest, locate, verified, weights_file
 
-    file, path = weights_file(name), locate(name, folder)
-    if path is None:
-        raise AbsentWeightsError(f"{name} is not here. Run `simlib weights fetch {name}`.")
-    verified(file, path)
-    known = "SHA-256 is right" if expected_digest(file, path) else "no SHA-256 is published or recorded"
-    return f"{name}: {known}, {path}"
+    def verify(name: str) -> str:
+        file, path = weights_file(name), locate(name, options.dir)
+        if path is None:
+            raise AbsentWeightsError(f"{name} is not here. Run `simlib weights fetch {name}`.")
+        verified(file, path)
+        known = "SHA-256 is right" if expected_digest(file, path) else "no SHA-256 is published or recorded"
+        return f"{name}: {known}, {path}"
+
+    _each(options.names or [name for name in sorted(WEIGHTS) if locate(name, options.dir)], verify)
 
 
 def _each(names: Iterable[str], act: Callable[[str], str]) -> None:
-    """Act on every one of several weights and print what came of it; what failed is told at the end."""
+    """Act on each of several weights and print the result; errors are raised together at the end."""
     from simlib.errors import SimlibError, WeightsError
 
     failures: list[SimlibError] = []

@@ -9,21 +9,16 @@ import plotly.graph_objects as go
 from simlib.benchmark.statistics import Rate
 from simlib.errors import InputError
 from simlib.report.benchmark import named
-from simlib.report.figures import COLORS
-from simlib.report.marks import LEGEND, MOST_SERIES, SYMBOLS, folded, in_lines, whiskers
 from simlib.report.scale import Cost
+from simlib.report.style import COLORS, LEGEND, MOST_SERIES, SYMBOLS, folded, in_lines, whiskers
 
 
 def rate_dots(
     names: Sequence[str], series: Mapping[str, Sequence[Rate | None]], *, x_title: str, alt: str
 ) -> go.Figure:
-    """Draw rates with their 95 % intervals, names down the side; hovering tells n and the interval.
+    """Draw rates with their 95 % intervals, names down the side; hovering shows n and the interval.
 
-    Args:
-        names: what the rates are of.
-        series: rates by the label of the series, one for each name; None leaves a gap.
-        x_title: what the rates are.
-        alt: what a reader who does not see the figure should know.
+    Each series has a rate for each name; None leaves a gap.
 
     Raises:
         InputError: if there are more series than can be told apart.
@@ -36,20 +31,18 @@ def rate_dots(
     for place, (label, rates) in enumerate(series.items()):
         # The series of one name stand one under the other, the first on top.
         shift = 0.7 * ((place + 0.5) / len(series) - 0.5)
-        there = [
-            (i + shift, name, rate) for i, (name, rate) in enumerate(zip(names, rates, strict=True)) if rate
-        ]
+        there = [(i, rate) for i, (_, rate) in enumerate(zip(names, rates, strict=True)) if rate]
         figure.add_scatter(
-            x=[rate.value for _, _, rate in there],
-            y=[height for height, _, _ in there],
+            x=[rate.value for _, rate in there],
+            y=[i + shift for i, _ in there],
             name=label,
             mode="markers",
             marker={"color": COLORS[place], "symbol": SYMBOLS[place], "size": 8},
-            error_x=whiskers([rate for _, _, rate in there]),
-            customdata=[f"{name}, {label}<br>{in_lines(rate)}" for _, name, rate in there],
+            error_x=whiskers([rate for _, rate in there]),
+            customdata=[f"{names[i]}, {label}<br>{in_lines(rate)}" for i, rate in there],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    figure.update_layout(
+    return figure.update_layout(
         xaxis={"title": x_title, "tickformat": ".0%", "range": [-0.02, 1.02]},
         yaxis={
             "tickvals": list(range(len(names))),
@@ -60,19 +53,17 @@ def rate_dots(
         height=140 + len(names) * max(26, 15 * len(series)),
         meta={"alt": alt},
     )
-    return figure
 
 
 def cost_bars(costs: Sequence[Cost], *, threads: int, alt: str) -> go.Figure:
     """Draw what attacks cost, a bar for each attacked metric, in core seconds for a triplet.
 
-    Args:
-        costs: of attacks, in the order in which they are stacked.
-        threads: that took their seconds together.
-        alt: what a reader who does not see the figure should know.
+    Costs are stacked in their order; so many threads took their seconds together.
     """
     figure = go.Figure()
     names = list(dict.fromkeys(cost.metric for cost in costs))
+    upwards = [folded(named(name).title) for name in reversed(names)]
+    order = {"categoryorder": "array", "categoryarray": upwards}
     for color, part in zip(COLORS, dict.fromkeys(cost.part for cost in costs), strict=False):
         own = [cost for cost in costs if cost.part == part]
         figure.add_bar(
@@ -87,17 +78,11 @@ def cost_bars(costs: Sequence[Cost], *, threads: int, alt: str) -> go.Figure:
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    figure.update_layout(
+    return figure.update_layout(
         barmode="stack",
         xaxis={"title": "core seconds a triplet", "rangemode": "tozero"},
-        yaxis={
-            "categoryorder": "array",
-            "categoryarray": [folded(named(name).title) for name in reversed(names)],
-            "ticks": "outside",
-            "tickcolor": "rgba(0,0,0,0)",
-        },
+        yaxis={**order, "ticks": "outside", "tickcolor": "rgba(0,0,0,0)"},
         legend=LEGEND,
         height=180 + 40 * len(names),
         meta={"alt": alt},
     )
-    return figure

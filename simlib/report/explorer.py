@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 import torch
 
-from simlib.attacks import PAPER_EPS, PAPER_STEP, PAPER_STEPS, AttackResult, RankFlip, pgd
+from simlib.attacks import PAPER_EPS, PAPER_STEP, PAPER_STEPS, PGD, AttackResult, RankFlip
+from simlib.checkout import HEADLESS_VARIABLE
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
 from simlib.report.figures import (
@@ -23,7 +24,6 @@ from simlib.report.figures import (
     picture_slider,
     png_source,
 )
-from simlib.report.provenance import HEADLESS_VARIABLE
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
@@ -40,9 +40,9 @@ class FlipExplorer:
     Args:
         problem: what is attacked.
         shown: positions of the triplets on offer.
-        eps: budget of PGD in the units of [0, 1]; where the dial stands at first.
-        step: size of a step, same units.
-        steps: most steps; where the dial stands at first.
+        eps: of PGD, in the units of [0, 1]; where the dial stands at first.
+        step: likewise.
+        steps: likewise.
         gain: how much the change is amplified in the last picture.
 
     Raises:
@@ -68,22 +68,22 @@ class FlipExplorer:
         """Attack one of the triplets on offer with PGD, strict protocol, and return its five panels."""
         triplet = self.problem.triplets[position]
         problem = RankFlip(self.problem.metric, triplet, self.problem.target)
-        return result_panels(problem, pgd(problem, eps=eps, step=self.step, steps=steps), 0, gain=self.gain)
+        result = PGD(eps=eps, step=self.step, steps=steps)(problem)
+        return result_panels(problem, result, 0, gain=self.gain)
+
+    def _rows(self, position: int) -> list[list[Panel]]:
+        return flip_rows(self.attack(position, eps=self.eps, steps=self.steps))
 
     @cached_property
     def figure(self) -> go.Figure:
         """The figure of a page: one stop of its slider for each triplet."""
-        choices = {
-            str(position + 1): flip_rows(self.attack(position, eps=self.eps, steps=self.steps))
-            for position in range(len(self.problem))
-        }
         alt = (
             f"A slider over {len(self.problem)} triplets. Each shows the reference, the other image, the "
             f"image that the metric ranks {self.problem.target} before and after the attack, with their "
             f"distances, and the change between the two amplified {self.gain:g} times. "
             f"The metric is {self.problem.metric.spec.title}."
         )
-        return picture_slider(choices, alt=alt)
+        return picture_slider({str(i + 1): self._rows(i) for i in range(len(self.problem))}, alt=alt)
 
     @cached_property
     def widget(self) -> VBox:
@@ -92,20 +92,14 @@ class FlipExplorer:
 
         names = [(name, position) for position, name in enumerate(self.problem.triplets.names)]
         triplet = widgets.Dropdown(options=names, value=0, description="triplet")
-        budget = widgets.FloatSlider(
-            self.eps * LEVELS,
-            min=0.125,
-            max=max(12, self.eps * LEVELS),
-            step=0.125,
-            description="budget, levels",
-        )
+        levels = self.eps * LEVELS
+        scale = {"min": 0.125, "max": max(12, levels), "step": 0.125}
+        budget = widgets.FloatSlider(levels, **scale, description="budget, levels")
         steps = widgets.IntSlider(self.steps, min=1, max=max(100, self.steps), description="steps")
         for dial in (budget, steps):
             dial.continuous_update = False
             dial.style = {"description_width": "initial"}
-        picture: Any = go.FigureWidget(
-            picture_grid(flip_rows(self.attack(0, eps=self.eps, steps=self.steps)), alt="One flip")
-        )
+        picture: Any = go.FigureWidget(picture_grid(self._rows(0), alt="One flip"))
 
         def follow(_: object) -> None:
             panels = self.attack(int(triplet.value or 0), eps=budget.value / LEVELS, steps=steps.value)
@@ -135,18 +129,12 @@ def result_panels(problem: RankFlip, result: AttackResult, position: int, *, gai
     """
     triplet = problem.triplets[position]
     original, attacked = result.original[position : position + 1], result.images[position : position + 1]
-    attacks_p1 = bool((original == triplet.p1).all())
-    other = triplet.p0 if attacks_p1 else triplet.p1
+    other = triplet.p0 if bool((original == triplet.p1).all()) else triplet.p1
+    images = {"other": other, "original": original, "attacked": attacked}
     with torch.no_grad():
-        distances = [float(problem.metric(triplet.ref, image)) for image in (other, original, attacked)]
-    return flip_panels(
-        reference=triplet.ref[0],
-        other=other[0],
-        original=original[0],
-        attacked=attacked[0],
-        distances=distances,
-        gain=gain,
-    )
+        distances = [float(problem.metric(triplet.ref, image)) for image in images.values()]
+    shown = {name: image[0] for name, image in images.items()}
+    return flip_panels(reference=triplet.ref[0], **shown, distances=distances, gain=gain)
 
 
 def _is_live() -> bool:

@@ -1,4 +1,7 @@
-"""Figures of the book, as plotly objects that carry their own alternative text."""
+"""Figures of the book, as plotly objects that carry their own alternative text.
+
+In all of them, ``alt`` is what a reader who does not see the figure should know.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,7 @@ from torch import Tensor
 from simlib.benchmark.statistics import Rate, Share
 from simlib.errors import InputError
 from simlib.kernels.images import to_8bit
-
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-"""Okabe & Ito's palette, which readers with any colour vision can tell apart, on white and on black."""
+from simlib.report.style import COLORS, whiskers
 
 _WIDTH = 720
 """Width of a text column in pixels, for readers of a figure that do not know their own."""
@@ -54,18 +55,18 @@ def picture_grid(rows: Sequence[Sequence[Panel]], *, alt: str, below: int = 0) -
 
     Args:
         rows: panels, all images of one size; short rows are left blank at their end.
-        alt: what a reader who does not see the figure should know.
+        alt: as in all figures.
         below: pixels to leave free under the pictures.
 
     Raises:
         InputError: if there is no panel.
     """
-    columns = max((len(row) for row in rows), default=0)
+    columns = max(map(len, rows), default=0)
     if not columns:
         raise InputError("A figure of pictures needs at least one panel.")
     aspect = rows[0][0].image.shape[-2] / rows[0][0].image.shape[-1]
     # Lines of text keep their height while pictures grow with the page, so room for both is told apart.
-    lines = 1 + max(panel.caption.count("<br>") for row in rows for panel in row)
+    lines = max(_lines(row) for row in rows if row)
     text = len(rows) * (_TITLE + lines * _CAPTION)
     total = _WIDTH / columns * aspect * len(rows) + text
     figure = make_subplots(
@@ -83,41 +84,27 @@ def picture_grid(rows: Sequence[Sequence[Panel]], *, alt: str, below: int = 0) -
         axis.update(visible=True, showticklabels=False, showgrid=False, zeroline=False, constrain="domain")
     figure.update_xaxes(title={"standoff": 4, "font": {"size": 12}})
     figure.update_annotations(font_size=13)
-    figure.update_layout(
+    fixed = {"height_fixed": text + below, "row_gap": text / len(rows)}
+    return figure.update_layout(
         height=round(total + below),
         margin={"l": 4, "r": 4, "t": _TITLE, "b": lines * _CAPTION + below},
-        meta={
-            "alt": alt,
-            "height_per_width": aspect * len(rows) / columns,
-            "height_fixed": text + below,
-            "row_gap": text / len(rows),
-        },
+        meta={"alt": alt, "height_per_width": aspect * len(rows) / columns, **fixed},
     )
-    return figure
 
 
 def picture_slider(choices: Mapping[str, Sequence[Sequence[Panel]]], *, alt: str) -> go.Figure:
-    """Show rows of pictures, and a slider that exchanges them for others of the same layout.
-
-    Args:
-        choices: rows of panels by the label that the slider shows.
-        alt: what a reader who does not see the figure should know.
-    """
-    labels = list(choices)
-    figure = picture_grid(choices[labels[0]], alt=alt, below=_SLIDER)
+    """Show rows of pictures, and a slider over labels that exchanges them for others of the same layout."""
+    shown = {label: [panel for row in rows for panel in row] for label, rows in choices.items()}
+    figure = picture_grid(next(iter(choices.values())), alt=alt, below=_SLIDER)
     axes = [axis_of(trace) for trace in figure.data]
     frames = []
-    for label in labels:
-        panels = [panel for row in choices[label] for panel in row]
-        captions = {
-            axis: {"title": {"text": panel.caption}} for axis, panel in zip(axes, panels, strict=True)
-        }
+    for label, panels in shown.items():
+        captions = {axis: {"title": {"text": each.caption}} for axis, each in zip(axes, panels, strict=True)}
         pictures = [_picture(panel.image) for panel in panels]
         frames.append(go.Frame(name=label, data=pictures, layout=captions))
     figure.frames = frames
-    lines = 1 + max(panel.caption.count("<br>") for rows in choices.values() for row in rows for panel in row)
-    figure.update_layout(sliders=[_slider(labels, below=lines * _CAPTION)])
-    return figure
+    below = _CAPTION * max(map(_lines, shown.values()))
+    return figure.update_layout(sliders=[_slider(list(shown), below)])
 
 
 def axis_of(trace: Any) -> str:
@@ -134,13 +121,13 @@ def flip_panels(
     distances: Sequence[float],
     gain: float,
 ) -> list[Panel]:
-    """Return the five panels that tell one flip, each with its distance to the reference.
+    """Return the five panels that tell one flip.
 
     Args:
-        reference: image (3, H, W) in [0, 1].
-        other: the image that is not attacked, likewise.
-        original: the attacked image before the attack, likewise.
-        attacked: the same after it, likewise.
+        reference: image (3, H, W) in [0, 1], as are all.
+        other: the image that is not attacked.
+        original: the attacked image before the attack.
+        attacked: the same after it.
         distances: of the other, the original and the attacked image to the reference.
         gain: how much the change is amplified in the last panel.
     """
@@ -161,78 +148,58 @@ FLIP_TITLES = ("reference", "other image", "before the attack", "after the attac
 def curves_with_bands(
     x: Sequence[float], series: Mapping[str, Sequence[Rate]], *, x_title: str, y_title: str, alt: str
 ) -> go.Figure:
-    """Draw rates against a variable, each curve with its 95 % band; hovering tells n and the interval."""
+    """Draw rates against a variable, each curve with its 95 % band; hovering shows n and the interval."""
     figure = go.Figure()
     for color, (name, rates) in zip(COLORS, series.items(), strict=False):
-        figure.add_trace(
-            go.Scatter(
-                x=[*x, *reversed(x)],
-                y=[*(rate.high for rate in rates), *(rate.low for rate in reversed(rates))],
-                mode="lines",
-                fill="toself",
-                fillcolor=_translucent(color),
-                line={"width": 0},
-                hoverinfo="skip",
-                showlegend=False,
-            )
+        red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
+        figure.add_scatter(
+            x=[*x, *reversed(x)],
+            y=[*(rate.high for rate in rates), *(rate.low for rate in reversed(rates))],
+            mode="lines",
+            fill="toself",
+            fillcolor=f"rgba({red},{green},{blue},0.18)",
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
         )
-        figure.add_trace(
-            go.Scatter(
-                x=list(x),
-                y=[rate.value for rate in rates],
-                name=name,
-                mode="lines",
-                line={"color": color, "width": 2.5},
-                customdata=[str(rate) for rate in rates],
-                hovertemplate=f"{name}, {x_title} %{{x}}<br>%{{customdata}}<extra></extra>",
-            )
+        figure.add_scatter(
+            x=list(x),
+            y=[rate.value for rate in rates],
+            name=name,
+            mode="lines",
+            line={"color": color, "width": 2.5},
+            customdata=list(map(str, rates)),
+            hovertemplate=f"{name}, {x_title} %{{x}}<br>%{{customdata}}<extra></extra>",
         )
-    figure.update_layout(
-        xaxis_title=x_title,
-        yaxis={"title": y_title, "tickformat": ".0%", "range": [0, 1]},
-        height=420,
-        meta={"alt": alt},
-    )
-    return figure
+    y_axis = {"title": y_title, "tickformat": ".0%", "range": [0, 1]}
+    return figure.update_layout(xaxis_title=x_title, yaxis=y_axis, height=420, meta={"alt": alt})
 
 
 def rate_bars(
     names: Sequence[str], series: Mapping[str, Sequence[Rate]], *, y_title: str, alt: str
 ) -> go.Figure:
-    """Draw a bar with its 95 % interval for each name and series; hovering tells n and the interval."""
+    """Draw a bar with its 95 % interval for each name and series; hovering shows n and the interval."""
     figure = go.Figure()
     for color, (label, rates) in zip(COLORS, series.items(), strict=False):
-        figure.add_trace(
-            go.Bar(
-                x=list(names),
-                y=[rate.value for rate in rates],
-                name=label,
-                marker_color=color,
-                error_y={
-                    "type": "data",
-                    "array": [rate.high - rate.value for rate in rates],
-                    "arrayminus": [rate.value - rate.low for rate in rates],
-                    "thickness": 1.2,
-                },
-                customdata=[str(rate) for rate in rates],
-                hovertemplate="%{x}, " + label + "<br>%{customdata}<extra></extra>",
-            )
+        figure.add_bar(
+            x=list(names),
+            y=[rate.value for rate in rates],
+            name=label,
+            marker_color=color,
+            error_y=whiskers(rates),
+            customdata=list(map(str, rates)),
+            hovertemplate="%{x}, " + label + "<br>%{customdata}<extra></extra>",
         )
-    figure.update_layout(
-        yaxis={"title": y_title, "tickformat": ".0%", "rangemode": "tozero"},
-        barmode="group",
-        height=420,
-        meta={"alt": alt},
-    )
-    return figure
+    y_axis = {"title": y_title, "tickformat": ".0%", "rangemode": "tozero"}
+    return figure.update_layout(yaxis=y_axis, barmode="group", height=420, meta={"alt": alt})
 
 
 def rate_matrix(names: Sequence[str], rates: Sequence[Sequence[Share | None]], *, alt: str) -> go.Figure:
     """Draw a matrix of rates between pairs of names; None is left blank.
 
-    The cells of a large matrix hold no text, for want of room; hovering tells n and the interval.
+    The cells of a large matrix hold no text, for want of room; hovering shows n and the interval.
     """
-    roomy = len(names) <= _ROOMY_MATRIX
+    roomy = len(names) <= 12
     figure = go.Figure(
         go.Heatmap(
             x=list(names),
@@ -248,42 +215,29 @@ def rate_matrix(names: Sequence[str], rates: Sequence[Sequence[Share | None]], *
             colorbar={"tickformat": ".0%", "thickness": 12},
         )
     )
-    row = 52 if roomy else 24
-    figure.update_layout(
-        xaxis={"dtick": 1, "automargin": True},
-        yaxis={"dtick": 1, "automargin": True, "autorange": "reversed"},
-        height=150 + row * len(names),
-        meta={"alt": alt},
-    )
-    return figure
-
-
-_ROOMY_MATRIX = 12
-"""Names up to which a cell of a matrix can hold its share in letters."""
+    axis = {"dtick": 1, "automargin": True}
+    height = 150 + (52 if roomy else 24) * len(names)
+    down = {**axis, "autorange": "reversed"}
+    return figure.update_layout(xaxis=axis, yaxis=down, height=height, meta={"alt": alt})
 
 
 _BLANK = Panel(Tensor())
 
 
+def _lines(panels: Sequence[Panel]) -> int:
+    """Return the number of lines of the longest caption."""
+    return 1 + max(panel.caption.count("<br>") for panel in panels)
+
+
 def _picture(image: Tensor) -> go.Image:
     height, width = image.shape[-2:]
-    return go.Image(
-        source=png_source(image), hovertemplate=f"%{{x}}, %{{y}} of {width}x{height}<extra></extra>"
-    )
+    hover = f"%{{x}}, %{{y}} of {width}x{height}<extra></extra>"
+    return go.Image(source=png_source(image), hovertemplate=hover)
 
 
-def _slider(labels: Sequence[str], *, below: int) -> dict[str, object]:
+def _slider(labels: Sequence[str], below: int) -> dict[str, object]:
     """Describe a slider under the captions of pictures, which take this many pixels."""
     animation = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     steps = [{"label": label, "method": "animate", "args": [[label], animation]} for label in labels]
-    return {
-        "steps": steps,
-        "y": 0,
-        "pad": {"t": _TITLE + below, "l": 12, "r": 12},
-        "currentvalue": {"prefix": ""},
-    }
-
-
-def _translucent(color: str) -> str:
-    red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
-    return f"rgba({red},{green},{blue},0.18)"
+    padding = {"t": _TITLE + below, "l": 12, "r": 12}
+    return {"steps": steps, "y": 0, "pad": padding, "currentvalue": {"prefix": ""}}

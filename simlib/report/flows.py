@@ -35,14 +35,10 @@ _FLICKERS = 20
 
 @dataclass(frozen=True)
 class Moved:
-    """What a spatial attack did to one image.
+    """What a spatial attack did to one image (3, H, W) in [0, 1], with the lines under before and after.
 
-    Attributes:
-        original: the image before the attack, (3, H, W) in [0, 1].
-        attacked: the image after it, likewise.
-        flow: (2, H, W) in pixels, rows and columns: where each pixel of the attacked image looks in the
-            original, relative to its own place.
-        captions: the lines under the original and under the attacked image.
+    ``flow`` is (2, H, W) in pixels, rows and columns: where each pixel of the attacked image looks in the
+    original, relative to its own place.
     """
 
     original: Tensor
@@ -56,10 +52,7 @@ def flow_slider(choices: Mapping[str, Moved], *, alt: str) -> go.Figure:
 
     An arrow stands on a pixel of the attacked image and points to the place in the original that the pixel
     takes its value from. All arrows of the figure are amplified alike, and all colours share one scale.
-
-    Args:
-        choices: what was done, by the label that the slider shows; images of one size.
-        alt: what a reader who does not see the figure should know.
+    Images must be of one size.
 
     Raises:
         InputError: if there is no choice.
@@ -69,17 +62,13 @@ def flow_slider(choices: Mapping[str, Moved], *, alt: str) -> go.Figure:
     flows = [moved.flow.cpu() for moved in choices.values()]
     long = max(float(flow.norm(dim=0).quantile(_LONG)) for flow in flows)
     height, width = flows[0].shape[-2:]
-    amplification = _fitting_amplification(long, _spacing(height, width))
+    amplification = _fitting_amplification(long, _spacing(flows[0]))
     rows = {label: _rows(moved, amplification, long) for label, moved in choices.items()}
     figure = picture_slider(rows, alt=alt)
     place: Any = figure.data[2]
     # Arrows that leave the picture must not widen its axes.
-    figure.update_layout(
-        {
-            place.xaxis.replace("x", "xaxis"): {"range": [-0.5, width - 0.5]},
-            place.yaxis.replace("y", "yaxis"): {"range": [height - 0.5, -0.5]},
-        }
-    )
+    figure.layout[place.xaxis.replace("x", "xaxis")].range = [-0.5, width - 0.5]
+    figure.layout[place.yaxis.replace("y", "yaxis")].range = [height - 0.5, -0.5]
     figure.add_trace(_arrows(flows[0], amplification).update(xaxis=place.xaxis, yaxis=place.yaxis))
     for frame, flow in zip(figure.frames, flows, strict=True):
         frame.data = (*frame.data, _arrows(flow, amplification))
@@ -89,14 +78,8 @@ def flow_slider(choices: Mapping[str, Moved], *, alt: str) -> go.Figure:
 def flow_colors(flow: Tensor, longest: float) -> Tensor:
     """Paint a flow (2, H, W): the hue tells the direction, the depth of the colour the length.
 
-    Red looks to the right, yellow-green down, cyan to the left, violet up; white does not move.
-
-    Args:
-        flow: in pixels.
-        longest: the length of full colour, in pixels.
-
-    Returns:
-        An image (3, H, W) in [0, 1].
+    Red looks to the right, yellow-green down, cyan to the left, violet up; white does not move. Colour is
+    full at the longest length, in pixels as is the flow. Returns an image (3, H, W) in [0, 1].
     """
     down, right = flow
     turn = torch.atan2(down, right) / (2 * math.pi)
@@ -110,13 +93,8 @@ def flow_colors(flow: Tensor, longest: float) -> Tensor:
 def flicker(before: Sequence[Panel], after: Sequence[Panel], *, alt: str) -> go.Figure:
     """Show pictures side by side that alternate in place with others, so that the eye finds what changed.
 
-    Nothing moves until the reader asks. The animation changes twice a second, rests by itself after some
-    seconds, and can be stopped or stepped by hand.
-
-    Args:
-        before: the pictures at first, of one size.
-        after: as many, in the same order.
-        alt: what a reader who does not see the figure should know.
+    All pictures are of one size. Nothing moves until the reader asks. The animation changes twice a second,
+    rests by itself after some seconds, and can be stopped or stepped by hand.
 
     Raises:
         InputError: if there is no picture, or not as many after as before.
@@ -124,31 +102,22 @@ def flicker(before: Sequence[Panel], after: Sequence[Panel], *, alt: str) -> go.
     if len(before) != len(after):
         raise InputError(f"{len(before)} pictures cannot alternate with {len(after)}. Give as many of both.")
     figure = picture_slider({"before": [before], "after": [after]}, alt=alt)
-    figure.update_layout(sliders=[{"x": 0.4, "len": 0.6}], updatemenus=[_play_and_pause()])
-    return figure
+    return figure.update_layout(sliders=[{"x": 0.4, "len": 0.6}], updatemenus=[_play_and_pause()])
 
 
 def _rows(moved: Moved, amplification: float, long: float) -> list[list[Panel]]:
     before, after = moved.captions
     pale = moved.original * _PALE + (1 - _PALE)
-    return [
-        [
-            Panel(moved.original, before, "before the attack"),
-            Panel(moved.attacked, after, "after the attack"),
-        ],
-        [
-            Panel(pale, f"arrows {amplification:g} times<br>their true length", "where pixels come from"),
-            Panel(
-                flow_colors(moved.flow, long),
-                f"full colour: {long:.2g} pixels<br>→red ↓green ←cyan ↑violet",
-                "the same as colours",
-            ),
-        ],
-    ]
+    arrows = f"arrows {amplification:g} times<br>their true length"
+    colors = f"full colour: {long:.2g} pixels<br>→red ↓green ←cyan ↑violet"
+    first = Panel(moved.original, before, "before the attack")
+    last = Panel(moved.attacked, after, "after the attack")
+    painted = Panel(flow_colors(moved.flow, long), colors, "the same as colours")
+    return [[first, last], [Panel(pale, arrows, "where pixels come from"), painted]]
 
 
-def _spacing(height: int, width: int) -> int:
-    return math.ceil(max(height, width) / _ARROWS)
+def _spacing(flow: Tensor) -> int:
+    return math.ceil(max(flow.shape[-2:]) / _ARROWS)
 
 
 def _fitting_amplification(long: float, spacing: int) -> float:
@@ -163,9 +132,8 @@ def _fitting_amplification(long: float, spacing: int) -> float:
 def _arrows(flow: Tensor, amplification: float) -> go.Scatter:
     """Draw a flow (2, H, W) as arrows on a grid, one line of three points each: tail, head, gap."""
     height, width = flow.shape[-2:]
-    spacing = _spacing(height, width)
-    rows = torch.arange(spacing // 2, height, spacing)
-    columns = torch.arange(spacing // 2, width, spacing)
+    spacing = _spacing(flow)
+    rows, columns = (torch.arange(spacing // 2, side, spacing) for side in (height, width))
     down, right = flow.detach().cpu()[:, rows][:, :, columns].double() * amplification
     x, y, sizes = [], [], []
     tails = torch.cartesian_prod(rows, columns).tolist()
@@ -186,20 +154,15 @@ def _arrows(flow: Tensor, amplification: float) -> go.Scatter:
 
 def _play_and_pause() -> dict[str, object]:
     still: dict[str, object] = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}}
-    playing = still | {
-        "frame": {"duration": _FLICKER_MILLISECONDS, "redraw": True},
-        "transition": {"duration": 0},
-    }
+    frame = {"duration": _FLICKER_MILLISECONDS, "redraw": True}
+    playing = still | {"frame": frame, "transition": {"duration": 0}}
     alternating = ["after", "before"] * _FLICKERS
+    corner = {"x": 0, "xanchor": "left", "y": 0, "yanchor": "top", "pad": {"t": 46, "l": 4}}
     return {
         "type": "buttons",
         "direction": "left",
         "showactive": False,
-        "x": 0,
-        "xanchor": "left",
-        "y": 0,
-        "yanchor": "top",
-        "pad": {"t": 46, "l": 4},
+        **corner,
         "buttons": [
             {"label": "play", "method": "animate", "args": [alternating, playing]},
             {"label": "pause", "method": "animate", "args": [[None], still]},

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
 
 from simlib.benchmark.comparison import Comparison
-from simlib.benchmark.matrix import TransferCell
+from simlib.benchmark.rates import TransferCell
 from simlib.benchmark.statistics import Share, counted
 from simlib.errors import InputError
-from simlib.report.benchmark import named
-from simlib.report.marks import Choices, folded, in_lines, titles_of, with_menus
+from simlib.report.benchmark import named, titles_of
+from simlib.report.menus import Choices, with_menus
+from simlib.report.style import folded, in_lines
 
 SIGNIFICANT = 0.05
 """Corrected p-value below which a difference is marked with a star."""
@@ -25,57 +26,48 @@ _DIFFERENCES = ((0.0, "#0072B2"), (0.5, "#F2F2F2"), (1.0, "#D55E00"))
 _LEAST_SCALE = 0.1
 """The value that colours of a matrix reach to at least: chance alone makes smaller ones."""
 
-_NAMES: dict[str, Any] = {
-    "type": "category",
-    "showgrid": False,
-    "ticks": "outside",
-    "ticklen": 5,
-    "tickcolor": "rgba(0,0,0,0)",
-}
+_UNSEEN = {"ticks": "outside", "ticklen": 5, "tickcolor": "rgba(0,0,0,0)"}
+_NAMES: dict[str, Any] = {"type": "category", "showgrid": False, **_UNSEEN}
 """An axis of names; ticks that are not seen keep them from touching the matrix."""
+
+
+_Cell = tuple[float | None, str, str]
+"""The value of a cell, what stands in it, and what hovering shows."""
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """A matrix to be drawn.
+    """A matrix to be drawn: names of rows and columns, three things for each cell, and titles of both axes.
 
     Attributes:
-        rows: what stands down the side.
-        columns: what stands along the foot.
-        values: a number for each row and column; None where there is none.
-        texts: what stands in the cells, likewise.
-        told: what hovering over a cell tells, likewise.
-        down: what the rows are.
-        across: what the columns are.
+        values: numbers; None where there is none.
+        texts: what stands in the cells.
+        hover: what hovering shows.
     """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     values: tuple[tuple[float | None, ...], ...]
     texts: tuple[tuple[str, ...], ...]
-    told: tuple[tuple[str, ...], ...]
+    hover: tuple[tuple[str, ...], ...]
     down: str = ""
     across: str = ""
 
     def __str__(self) -> str:
         """Say the whole matrix in words, for readers who do not see it."""
-        return "; ".join(
-            f"{row}: "
-            + ", ".join(
-                f"{column} {text or 'none'}" for column, text in zip(self.columns, texts, strict=True)
-            )
-            for row, texts in zip(self.rows, self.texts, strict=True)
-        )
+        lines = [
+            ", ".join(f"{column} {text or 'none'}" for column, text in zip(self.columns, texts, strict=True))
+            for texts in self.texts
+        ]
+        return "; ".join(f"{row}: {line}" for row, line in zip(self.rows, lines, strict=True))
 
 
 def matrices(choices: Choices[Matrix], *, alt: str, differences: bool = False) -> go.Figure:
     """Draw a matrix, and menus that exchange it for others, which need no server.
 
-    Colours reach to the largest value of all choices.
-
     Args:
-        choices: matrices by their label in a menu, or by pairs of labels for two menus, all of them; the
-            first is shown at first. Only by single labels may their axes have different titles.
+        choices: matrices by their label in a menu, or by all pairs of labels for two menus; the first is
+            shown at first. Only by single labels may their axes have different titles.
         alt: what a reader who does not see the figure should know.
         differences: whether the values are differences of shares, which may be negative.
 
@@ -88,23 +80,16 @@ def matrices(choices: Choices[Matrix], *, alt: str, differences: bool = False) -
     values = [abs(v) for matrix in choices.values() for row in matrix.values for v in row if v is not None]
     most = max([_LEAST_SCALE, *values])
     first = next(iter(choices.values()))
-    figure = go.Figure(
-        layout={
-            "xaxis": {"title": first.across, **_NAMES},
-            "yaxis": {"title": first.down, "autorange": "reversed", **_NAMES},
-            "height": 190 + 30 * max(len(matrix.rows) for matrix in choices.values()),
-            "meta": {"alt": alt},
-        }
-    )
-    return with_menus(
-        figure,
-        {key: [_heatmap(matrix, most, differences)] for key, matrix in choices.items()},
-        ("x", "y", "z", "text", "customdata"),
-        {
-            key: {"xaxis.title.text": matrix.across, "yaxis.title.text": matrix.down}
-            for key, matrix in choices.items()
-        },
-    )
+    down = {"title": first.down, "autorange": "reversed", **_NAMES}
+    height = 190 + 30 * max(len(matrix.rows) for matrix in choices.values())
+    across = {"title": first.across, **_NAMES}
+    figure = go.Figure(layout={"xaxis": across, "yaxis": down, "height": height, "meta": {"alt": alt}})
+    traces = {key: [_heatmap(matrix, most, differences)] for key, matrix in choices.items()}
+    titles = {
+        key: {"xaxis.title.text": matrix.across, "yaxis.title.text": matrix.down}
+        for key, matrix in choices.items()
+    }
+    return with_menus(figure, traces, ("x", "y", "z", "text", "customdata"), titles)
 
 
 def matrix_of_rates(
@@ -115,35 +100,22 @@ def matrix_of_rates(
     down: str = "",
     across: str = "",
 ) -> Matrix:
-    """Make a matrix of rates, in per cent; hovering tells n and the interval, None is left blank."""
+    """Make a matrix of rates, in per cent; hovering shows n and the interval, None is left blank."""
 
-    def cells(show: Callable[[Share], Any], otherwise: Any) -> tuple[tuple[Any, ...], ...]:
-        return tuple(tuple(otherwise if rate is None else show(rate) for rate in row) for row in rates)
+    def cell(row: str, column: str, rate: Share | None) -> _Cell:
+        if rate is None:
+            return None, "", f"{row}, {column}<br>nothing counts"
+        return rate.value, f"{100 * rate.value:.0f}", f"{row}, {column}<br>{in_lines(rate)}"
 
-    told = tuple(
-        tuple(
-            f"{one}, {other}<br>{'nothing counts' if rate is None else in_lines(rate)}"
-            for other, rate in line
-        )
-        for one, line in ((one, zip(columns, row, strict=True)) for one, row in zip(rows, rates, strict=True))
-    )
-    return Matrix(
-        rows=tuple(rows),
-        columns=tuple(columns),
-        values=cells(lambda rate: rate.value, None),
-        texts=cells(lambda rate: f"{100 * rate.value:.0f}", ""),
-        told=told,
-        down=down,
-        across=across,
-    )
+    cells = [
+        [cell(name, column, rate) for column, rate in zip(columns, line, strict=True)]
+        for name, line in zip(rows, rates, strict=True)
+    ]
+    return _matrix(rows, columns, cells, down, across)
 
 
 def transfer_matrices(cells: Sequence[TransferCell]) -> dict[str, Matrix]:
-    """Arrange a transfer matrix for :func:`matrices`: by source and, where there are several, by attack.
-
-    Args:
-        cells: of one choice of triplets; in the order in which tables show them.
-    """
+    """Arrange a transfer matrix for :func:`matrices`: by source and, where there are several, by attack."""
     sources, attacks, targets = (
         list(dict.fromkeys(getattr(cell, part) for cell in cells)) for part in ("source", "attack", "target")
     )
@@ -171,16 +143,17 @@ def comparison_matrix(comparisons: Sequence[Comparison]) -> Matrix:
     names = list(dict.fromkeys(name for each in comparisons for name in (each.first, each.second)))
     pairs = {(each.first, each.second): each for each in comparisons}
     lines = [[_compared(pairs, row, column) for column in names] for row in names]
-    titles = tuple(titles_of(names))
-    return Matrix(
-        rows=titles,
-        columns=titles,
-        values=tuple(tuple(value for value, _, _ in line) for line in lines),
-        texts=tuple(tuple(text for _, text, _ in line) for line in lines),
-        told=tuple(tuple(told for _, _, told in line) for line in lines),
-        down="flipped more often",
-        across="than",
-    )
+    titles = titles_of(names)
+    return _matrix(titles, titles, lines, "flipped more often", "than")
+
+
+def _matrix(
+    rows: Sequence[str], columns: Sequence[str], cells: Sequence[Sequence[_Cell]], down: str, across: str
+) -> Matrix:
+    values = tuple(tuple(value for value, _, _ in line) for line in cells)
+    texts = tuple(tuple(text for _, text, _ in line) for line in cells)
+    hover = tuple(tuple(shown for _, _, shown in line) for line in cells)
+    return Matrix(tuple(rows), tuple(columns), values, texts, hover, down, across)
 
 
 def _heatmap(matrix: Matrix, most: float, differences: bool) -> go.Heatmap:
@@ -190,7 +163,7 @@ def _heatmap(matrix: Matrix, most: float, differences: bool) -> go.Heatmap:
         y=list(matrix.rows),
         z=[list(row) for row in matrix.values],
         text=[list(row) for row in matrix.texts],
-        customdata=[list(row) for row in matrix.told],
+        customdata=[list(row) for row in matrix.hover],
         texttemplate="%{text}",
         hovertemplate="%{customdata}<extra></extra>",
         hoverongaps=False,
@@ -203,10 +176,8 @@ def _heatmap(matrix: Matrix, most: float, differences: bool) -> go.Heatmap:
     )
 
 
-def _compared(
-    pairs: Mapping[tuple[str, str], Comparison], row: str, column: str
-) -> tuple[float | None, str, str]:
-    """Return the difference of two metrics, row less column, what its cell says, and what hovering tells."""
+def _compared(pairs: Mapping[tuple[str, str], Comparison], row: str, column: str) -> _Cell:
+    """Return the difference of two metrics, row less column, what its cell says, and what hovering shows."""
     turned = (row, column) not in pairs
     found = pairs.get((column, row) if turned else (row, column))
     if found is None:
@@ -216,8 +187,8 @@ def _compared(
     if found.difference is None or found.p_value is None or found.corrected is None:
         return None, "", f"{titles}<br>no triplet counts for both"
     ends = (found.difference.value, found.difference.low, found.difference.high)
-    value, low, high = [-ends[0], -ends[2], -ends[1]] if turned else ends
-    told = (
+    value, low, high = (-ends[0], -ends[2], -ends[1]) if turned else ends
+    hover = (
         f"{titles}<br>"
         f"{100 * value:+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f})<br>"
         f"n = {counted(found.n, found.difference.photographs)}: both flipped {found.both:,}<br>"
@@ -226,4 +197,4 @@ def _compared(
     )
     star = "*" if found.corrected < SIGNIFICANT else ""
     points = round(100 * value)
-    return value, f"{points:+d}{star}" if points else f"0{star}", told
+    return value, f"{points:+d}{star}" if points else f"0{star}", hover

@@ -6,26 +6,16 @@ import html
 import os
 import platform
 from dataclasses import dataclass
-from importlib.metadata import version
 
-from simlib.code import code_hash
-
-PROFILE_VARIABLE = "SIMLIB_PROFILE"
-"""Names the profile to a notebook that is executed."""
-
-HEADLESS_VARIABLE = "SIMLIB_HEADLESS"
-"""Set where a program executes a notebook and nobody turns its dials."""
+from simlib.checkout import PROFILE_VARIABLE
+from simlib.provenance import code_hash, describe_device, versions
 
 _LIBRARIES = ("torch", "torchvision", "lpips", "stlpips_pytorch", "piq", "scikit-image", "numpy", "scipy")
 
 
 @dataclass(frozen=True, repr=False)
 class Provenance:
-    """The conditions of a run, shown as a folded box in the book and as text elsewhere.
-
-    Attributes:
-        rows: pairs of what and its value, in the order shown.
-    """
+    """The conditions of a run and their values, shown as a folded box in the book and as text elsewhere."""
 
     rows: tuple[tuple[str, str], ...]
 
@@ -33,13 +23,10 @@ class Provenance:
         return "\n".join(f"{name}: {value}" for name, value in self.rows)
 
     def _repr_html_(self) -> str:
-        cells = "".join(
-            f"<dt>{html.escape(name)}</dt><dd>{html.escape(value)}</dd>" for name, value in self.rows
-        )
-        return (
-            '<details class="provenance"><summary>How these numbers were made</summary>'
-            f"<dl>{cells}</dl></details>"
-        )
+        pairs = (tuple(map(html.escape, row)) for row in self.rows)
+        cells = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in pairs)
+        summary = "<summary>How these numbers were made</summary>"
+        return f'<details class="provenance">{summary}<dl>{cells}</dl></details>'
 
 
 def provenance(*, device: object, n: int, seed: int, **more: object) -> Provenance:
@@ -49,20 +36,19 @@ def provenance(*, device: object, n: int, seed: int, **more: object) -> Provenan
         device: the device that computed.
         n: number of triplets.
         seed: the seed they were drawn with.
-        more: further conditions worth telling, such as ``metric="LPIPS (Alex)"``.
+        more: further conditions, such as ``metric="LPIPS (Alex)"``.
     """
-    # Imported here because torch takes seconds, and the hash alone needs none of it.
+    # Imported here because torch takes seconds.
     import torch
 
-    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    told = {name.replace("_", " "): str(value) for name, value in more.items()}
-    where = torch.cuda.get_device_name() if str(device).startswith("cuda") else platform.machine()
+    libraries = ", ".join(f"{name} {number}" for name, number in versions(_LIBRARIES).items())
+    computed = describe_device(torch.device(str(device).partition(" ")[0]))
     rows = {
         "profile": os.environ.get(PROFILE_VARIABLE, "interactive"),
         "triplets": str(n),
         "seed": str(seed),
-        **told,
-        "device": f"{device} ({where}), {torch.get_num_threads()} threads",
+        **{name.replace("_", " "): str(value) for name, value in more.items()},
+        "device": f"{computed['device']}, {computed['threads']} threads",
         "versions": f"Python {platform.python_version()}, {libraries}",
         "code": code_hash()[:16],
     }

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from simlib.benchmark.counting import alike, is_white_box, numbers, pick, texts
-from simlib.benchmark.parquet import about, read_sealed
 from simlib.benchmark.plan import Part
+from simlib.benchmark.sealed import about
+from simlib.benchmark.selection import groups, is_white_box, numbers, pick, texts
 from simlib.errors import InputError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from simlib.report.results import Results
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What a part of a benchmark takes.
-
-    Attributes:
-        part: ``"white-box"`` or ``"transfer"``; empty for what belongs to neither.
-        metric: name of the metric that is attacked; empty likewise.
-        attack: title of the attack; empty likewise.
-        seconds: for a triplet.
-    """
+    """The seconds that an attack on a metric takes for a triplet; all else has empty names."""
 
     part: str
     metric: str
@@ -40,18 +30,21 @@ def costs(results: Results) -> list[Cost]:
     """List what the attacks of a run took for a triplet, in the order of its tables, and at last all else.
 
     An attack that both parts ask for is counted once, with the first; and a stAdv that other attacks went on
-    from once, with itself. All else is judging, mostly: every metric looks at all images. It is what the
-    shards took beyond their attacks, and has neither metric nor attack.
+    from once, with itself. All else is what the shards took beyond their attacks: mostly judging.
 
     Raises:
         InputError: if rows are missing or damaged, or the store does not say how long they took.
     """
     found: dict[str, Cost] = {}
     for part in results.record.plan.parts():
-        found = {**_attacking(part, results.rows(part)), **found}
+        found = {**_attacking(part, results), **found}
     order = [recipe.key for recipe in results.record.recipes if recipe.key in found]
     attacks = [found[key] for key in dict.fromkeys(order)]
-    rest = _seconds_of_shards(results) - sum(cost.seconds for cost in attacks)
+    seconds = sum(written["seconds"] for _, written in _files(results))
+    if not seconds:
+        raise InputError(f"The store {results.store.folder} does not say how long its rows took.")
+    triplets = sum(size for _, size in results.record.shards)
+    rest = seconds / triplets - sum(cost.seconds for cost in attacks)
     return [*attacks, Cost("", "", "", max(rest, 0.0))]
 
 
@@ -60,45 +53,32 @@ def stored_bytes(results: Results) -> int:
     return sum(path.stat().st_size for path, _ in _files(results))
 
 
-def _attacking(part: Part, rows: pd.DataFrame) -> dict[str, Cost]:
+def _attacking(part: Part, results: Results) -> dict[str, Cost]:
     """Return what each attack took for a triplet, by address of its recipe."""
+    rows = results.rows(part)
+    planned = {attack.title: attack for attack, _, _ in results.record.plan.parts()[part]}
+    seconds: dict[tuple[str, str], tuple[str, float]] = {}
+    for group in groups(pick(rows, is_white_box(rows)), ("source", "attack")):
+        source, title, key = (texts(group, name)[0] for name in ("source", "attack", "recipe"))
+        seconds[source, title] = (key, float(numbers(group, "seconds").mean()))
     found: dict[str, Cost] = {}
-    starts: list[tuple[str, str, dict[str, object], float]] = []
-    parts = alike(pick(rows, is_white_box(rows)), ("source", "attack"))
-    for group in parts:
-        first = {name: texts(group, name)[0] for name in ("recipe", "source", "attack", "protocol")}
-        parameters = json.loads(texts(group, "parameters")[0])
-        cost = Cost(part, first["source"], first["attack"], float(numbers(group, "seconds").mean()))
-        found[first["recipe"]] = cost
-        starts.append((first["recipe"], first["protocol"], parameters, cost.seconds))
-    for key, protocol, parameters, seconds in starts:
+    for (source, title), (key, its) in seconds.items():
+        # The time of an attack holds that of the one it starts from, which another row has already.
+        first, protocol = planned[title].made.starts_from, planned[title].protocol
         started = [
-            other_seconds
-            for other, other_protocol, its, other_seconds in starts
-            if other != key
-            and found[other].metric == found[key].metric
-            and other_protocol == protocol
-            and "weight_flow" in its
-            and its.items() < parameters.items()
+            seconds[source, other][1]
+            for other, attack in planned.items()
+            if (source, other) in seconds and (attack.made, attack.protocol) == (first, protocol)
         ]
-        # stAdv+PGD tells the time of the stAdv it went on from, which was run for another row.
-        found[key] = replace(found[key], seconds=seconds - max(started, default=0.0))
+        found[key] = Cost(part, source, title, its - max(started, default=0.0))
     return found
 
 
-def _seconds_of_shards(results: Results) -> float:
-    """Return how long the shards of a run took for a triplet, all work on them together."""
-    seconds = sum(told["seconds"] for _, told in _files(results))
-    if not seconds:
-        raise InputError(f"The store {results.store.folder} does not say how long its rows took.")
-    return seconds / sum(size for _, size in results.record.shards)
-
-
 def _files(results: Results) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Give the files that hold rows of a run, with what they tell of themselves."""
+    """Give the files that hold rows of a run, with what was written about each."""
     shards = {shard for shard, _ in results.record.shards}
     wanted = {recipe.key for recipe in results.record.recipes}
     for path in sorted((results.store.folder / "rows").glob("*.parquet")):
-        told = about(read_sealed(path))
-        if told.get("shard") in shards and wanted.intersection(told["recipes"]):
-            yield path, told
+        written = about(path)
+        if written.get("shard") in shards and wanted.intersection(written["recipes"]):
+            yield path, written

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 import math
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from simlib.benchmark.statistics import Difference, Share, counted
+from simlib.benchmark.paired import Difference
+from simlib.benchmark.statistics import Share, counted
 from simlib.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = ("text", "csv", "json", "markdown", "latex")
 """What :meth:`Table.render` can write."""
@@ -47,7 +50,7 @@ class Table:
     Attributes:
         header: titles of the columns.
         rows: as many cells each.
-        notes: sentences to stand under the table; programs, which get CSV or JSON, are not told.
+        notes: sentences to stand under the table; CSV and JSON, which are for programs, leave them out.
         with_n: whether shares are shown with their n, for tables that have no column of it.
     """
 
@@ -57,36 +60,23 @@ class Table:
     with_n: bool = False
 
     def __post_init__(self) -> None:
-        wrong = [index for index, row in enumerate(self.rows) if len(row) != len(self.header)]
-        if wrong:
-            raise InputError(
-                f"Row {wrong[0]} has {len(self.rows[wrong[0]])} cells, the header {len(self.header)}."
-            )
+        for index, row in enumerate(self.rows):
+            if len(row) != len(self.header):
+                raise InputError(f"Row {index} has {len(row)} cells, the header {len(self.header)}.")
 
     def __repr__(self) -> str:
         return self.as_text()
 
     def render(self, format: str, width: int | None = None) -> str:
-        """Write the table.
-
-        Args:
-            format: one of :data:`FORMATS`.
-            width: letters in a line, for text; see :meth:`as_text`.
+        """Write the table in one of :data:`FORMATS`; ``width`` is that of text, see :meth:`as_text`.
 
         Raises:
             UnknownNameError: if there is no such format.
             InputError: if two columns have one title, which CSV and JSON cannot tell apart.
         """
-        written: dict[str, Callable[[], str]] = {
-            "text": lambda: self.as_text(width),
-            "csv": self.as_csv,
-            "json": self.as_json,
-            "markdown": self.as_markdown,
-            "latex": self.as_latex,
-        }
-        if format not in written:
+        if format not in FORMATS:
             raise unknown_name("format of a table", format, FORMATS)
-        return written[format]()
+        return self.as_text(width) if format == "text" else getattr(self, f"as_{format}")()
 
     def as_text(self, width: int | None = None) -> str:
         """Return aligned columns; words to the left, numbers to the right.
@@ -95,11 +85,7 @@ class Table:
             width: letters in a line. Columns that do not fit follow below, beside the first ones again, which
                 tell what the rows are. None for lines of any length.
         """
-        lines = [self.header, *self._texts()]
-        columns = [
-            _aligned(column, words)
-            for column, words in zip(zip(*lines, strict=True), self._words(), strict=True)
-        ]
+        columns = list(map(_aligned, zip(self.header, *self._texts(), strict=True), self._words()))
         blocks = [
             "\n".join("  ".join(cells).rstrip() for cells in zip(*block, strict=True))
             for block in self._blocks(columns, width)
@@ -107,33 +93,31 @@ class Table:
         notes = [textwrap.fill(note, width) if width else note for note in self.notes]
         return "\n\n".join([*blocks, *(["\n".join(notes)] if notes else [])])
 
-    def as_csv(self) -> str:
-        """Return comma-separated values in full precision.
+    def frame(self) -> pd.DataFrame:
+        """Return the table for pandas, in full precision.
 
         A share and a difference take five columns: the title alone, then followed by low, high, n and
-        photographs. A metric is told by its name, a number of samples without its photographs.
+        photographs. A metric is given by its name, a number of samples without its photographs.
         """
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        parts = [_parts_of(column) for column in self._columns()]
+        import pandas as pd
+
         self._require_titles()
-        writer.writerow(
-            f"{title} {part}".strip()
-            for title, names in zip(self.header, parts, strict=True)
-            for part in names
-        )
-        for row in self.rows:
-            values = [
-                _plain(cell).get(part) for cell, names in zip(row, parts, strict=True) for part in names
-            ]
-            writer.writerow("" if value is None else value for value in values)
-        return stream.getvalue().removesuffix("\n")
+        columns = {
+            f"{title} {part}".strip(): [_plain(cell).get(part) for cell in column]
+            for title, column in zip(self.header, self._columns(), strict=True)
+            for part in dict.fromkeys(["", *(part for cell in column for part in _plain(cell))])
+        }
+        return pd.DataFrame(columns, dtype=object)
+
+    def as_csv(self) -> str:
+        """Return comma-separated values; see :meth:`frame`."""
+        return self.frame().to_csv(index=False, lineterminator="\n").removesuffix("\n")
 
     def as_json(self) -> str:
-        """Return a list of objects, one for each row, by the titles of the columns, in full precision.
+        """Return a list of objects, one for each row, by the titles of the columns, as :meth:`frame` does.
 
-        A share and a difference are objects with value, low, high, n and photographs; a metric is told by its
-        name, a number of samples without its photographs. What is not finite is null.
+        A share and a difference are objects with value, low, high, n and photographs. What is not finite is
+        null.
         """
         self._require_titles()
         rows = [
@@ -144,9 +128,9 @@ class Table:
 
     def as_markdown(self) -> str:
         """Return a table with pipes, and the notes under it."""
-        rule = ("---" if words else "--:" for words in self._words())
-        lines = [tuple(map(_escape_markdown, line)) for line in (self.header, *self._texts())]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in (lines[0], tuple(rule), *lines[1:]))
+        rule = ["---" if words else "--:" for words in self._words()]
+        header, *lines = (list(map(_escape_markdown, line)) for line in (self.header, *self._texts()))
+        table = "\n".join(f"| {' | '.join(line)} |" for line in (header, rule, *lines))
         return "\n\n".join([table, *map(_escape_markdown, self.notes)])
 
     def as_latex(self) -> str:
@@ -158,7 +142,7 @@ class Table:
 
     def _repr_html_(self) -> str:
         head = "".join(
-            f"<th{_class(words)}>{html.escape(title)}</th>"
+            f"<th{_CLASS[words]}>{html.escape(title)}</th>"
             for title, words in zip(self.header, self._words(), strict=True)
         )
         body = "".join("<tr>" + "".join(map(self._data, row)) + "</tr>" for row in self.rows)
@@ -169,15 +153,15 @@ class Table:
         )
 
     def _data(self, cell: Cell) -> str:
-        if isinstance(cell, Share):
-            interval = f"{100 * cell.low:.1f} to {100 * cell.high:.1f}" + self._n_of(cell, ", n = ")
-            return f'<td title="{html.escape(str(cell))}">{cell.value:.1%} <small>{interval}</small></td>'
-        if isinstance(cell, Difference):
-            interval = f"{100 * cell.low:+.1f} to {100 * cell.high:+.1f}"
-            return (
-                f'<td title="{html.escape(str(cell))}">{100 * cell.value:+.1f} <small>{interval}</small></td>'
-            )
-        return f"<td{_class(isinstance(cell, str | Name))}>{html.escape(self._text(cell))}</td>"
+        match cell:
+            case Share():
+                value, low, high = f"{cell.value:.1%}", f"{100 * cell.low:.1f}", f"{100 * cell.high:.1f}"
+                high += self._n_of(cell, ", n = ")
+            case Difference():
+                value, low, high = (f"{100 * each:+.1f}" for each in (cell.value, cell.low, cell.high))
+            case _:
+                return f"<td{_CLASS[isinstance(cell, str | Name)]}>{html.escape(self._text(cell))}</td>"
+        return f'<td title="{html.escape(str(cell))}">{value} <small>{low} to {high}</small></td>'
 
     def _text(self, cell: Cell) -> str:
         match cell:
@@ -186,9 +170,7 @@ class Table:
             case Share():
                 return f"{cell.value:.1%} [{cell.low:.1%}, {cell.high:.1%}]" + self._n_of(cell, " of ")
             case Difference():
-                return "{:+.1f} [{:+.1f}, {:+.1f}]".format(
-                    *(100 * each for each in (cell.value, cell.low, cell.high))
-                )
+                return f"{100 * cell.value:+.1f} [{100 * cell.low:+.1f}, {100 * cell.high:+.1f}]"
             case Name():
                 return cell.title
             case float():
@@ -209,25 +191,20 @@ class Table:
 
     def _words(self) -> list[bool]:
         """Say which columns hold nothing but words."""
-        return [
-            bool(cells) and all(isinstance(cell, str | Name) for cell in cells) for cells in self._columns()
-        ]
+        columns = self._columns()
+        return [bool(cells) and all(isinstance(cell, str | Name) for cell in cells) for cells in columns]
 
     def _blocks(self, columns: list[list[str]], width: int | None) -> Iterator[list[list[str]]]:
         """Divide columns so that lines fit a width, the leading columns of words in every block."""
-        words = [*self._words(), False]
-        keys = min(max(words.index(False), 1), len(columns))
-        start = keys
-        while True:
-            end = start + 1
-            while end < len(columns) and (
-                width is None or _width(columns[:keys] + columns[start : end + 1]) <= width
-            ):
-                end += 1
-            yield columns[:keys] + columns[start:end]
-            if end >= len(columns):
-                return
-            start = end
+        keys = columns[: max([*self._words(), False].index(False), 1)]
+        block = keys
+        for column in columns[len(keys) :]:
+            needed = sum(len(each[0]) + 2 for each in [*block, column]) - 2
+            if len(block) > len(keys) and width is not None and needed > width:
+                yield block
+                block = keys
+            block = [*block, column]
+        yield block
 
     def _require_titles(self) -> None:
         twice = {title for title in self.header if self.header.count(title) > 1}
@@ -237,8 +214,8 @@ class Table:
             )
 
 
-def _width(columns: Sequence[Sequence[str]]) -> int:
-    return sum(len(column[0]) for column in columns) + 2 * (len(columns) - 1)
+_CLASS = {True: ' class="text"', False: ""}
+"""The class of a cell of words, and of another."""
 
 
 def _aligned(column: Sequence[str], words: bool) -> list[str]:
@@ -250,8 +227,8 @@ def _plain(cell: Cell) -> dict[str, str | int | float | None]:
     """Return the parts of a cell as programs read them; that without a name is the cell itself."""
     match cell:
         case Share() | Difference():
-            parts = {"": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
-            return {**parts, "photographs": cell.photographs}
+            parts = {part: getattr(cell, part) for part in ("low", "high", "n", "photographs")}
+            return {"": cell.value, **parts}
         case Count():
             return {"": cell.n}
         case Name():
@@ -262,19 +239,8 @@ def _plain(cell: Cell) -> dict[str, str | int | float | None]:
             return {"": cell}
 
 
-def _parts_of(column: Sequence[Cell]) -> list[str]:
-    """Name the parts that a column of cells has together."""
-    return list(dict.fromkeys(["", *(part for cell in column for part in _plain(cell))]))
-
-
 def _nested(parts: dict[str, str | int | float | None]) -> object:
-    if len(parts) == 1:
-        return parts[""]
-    return {part or "value": value for part, value in parts.items()}
-
-
-def _class(words: bool) -> str:
-    return ' class="text"' if words else ""
+    return {part or "value": value for part, value in parts.items()} if len(parts) > 1 else parts[""]
 
 
 def _escape_markdown(text: str) -> str:

@@ -11,15 +11,12 @@ from simlib.report.figures import FLIP_TITLES, Panel
 
 
 def teaser(panels: Sequence[Panel], *, claim: str, detail: str) -> Image:
-    """Draw the panels of one flip side by side under a claim.
+    """Draw the panels of one flip side by side, as a PNG on white, 1,600 pixels wide.
 
     Args:
         panels: as :func:`simlib.report.figures.flip_panels` returns them.
         claim: the sentence over the pictures.
         detail: the smaller line under them: metric, rate, n and interval.
-
-    Returns:
-        A PNG on white, 1,600 pixels wide.
     """
     # Imported here because drawing libraries are an extra that the rest of the package does without.
     from matplotlib.figure import Figure
@@ -30,8 +27,7 @@ def teaser(panels: Sequence[Panel], *, claim: str, detail: str) -> Image:
         axis.imshow(panel.image.cpu().permute(1, 2, 0).numpy(), interpolation="nearest", vmin=0, vmax=1)
         axis.set_title(title, fontsize=11)
         axis.set_xlabel(panel.caption, fontsize=10)
-        axis.set_xticks([])
-        axis.set_yticks([])
+        axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     figure.suptitle(claim, fontsize=14, fontweight="bold", y=0.985)
     figure.text(0.5, 0.02, detail, ha="center", fontsize=10, color="#444444")

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import Any, NamedTuple, get_args
 
 import plotly.graph_objects as go
 
 from simlib import metrics
+from simlib.benchmark.rates import TradeOff
 from simlib.benchmark.statistics import Rate
-from simlib.benchmark.trade_off import TradeOff
-from simlib.errors import InputError, UnknownNameError
+from simlib.errors import InputError, SimlibError
 from simlib.metrics.metric import Family
-from simlib.report.benchmark import named
-from simlib.report.figures import COLORS
-from simlib.report.marks import LEGEND, SYMBOLS, Choices, in_lines, titles_of, whiskers, with_menus
+from simlib.report.benchmark import named, titles_of
+from simlib.report.menus import Choices, with_menus
+from simlib.report.style import COLORS, LEGEND, SYMBOLS, in_lines, whiskers
 
 _Box = tuple[float, float, float, float]
 """The left, lower, right and upper end of a box, in shares of the figure."""
 
 _FRAME: _Box = (-0.05, -0.05, 1.4, 1.08)
 """What a figure shows: the interval of accuracies and of robustness, and room for labels around."""
-
-_MOST_TICKS = 6
-"""Numbers that an axis has room for on a narrow page."""
 
 _NEAR = 0.015
 """Distance below which two points of a figure lie together, in shares of the figure."""
@@ -39,8 +35,7 @@ def trade_off_points(
     Metrics without one of the two are left out. Those of one family share colour and symbol.
 
     Args:
-        choices: metrics by the label in a menu, or by pairs of labels for two menus, all of them; the first
-            is shown at first.
+        choices: metrics by the label in a menu, or by all pairs of labels for two; the first is shown first.
         x_title: what accuracy is.
         y_title: what robustness is.
         alt: what a reader who does not see the figure should know.
@@ -50,85 +45,65 @@ def trade_off_points(
     """
     if not choices:
         raise InputError("There is nothing to draw. Give at least one list of metrics.")
-    figure = go.Figure(
-        layout={
-            "xaxis": {"title": x_title, **_accuracies(choices)},
-            "yaxis": {"title": y_title, "tickformat": ".0%", "range": [_FRAME[1], _FRAME[3]]},
-            "legend": LEGEND,
-            "height": 580,
-            "meta": {"alt": alt},
-        }
-    )
+    across = {"title": x_title, **_accuracies(choices)}
+    along = {"title": y_title, "tickformat": ".0%", "range": [_FRAME[1], _FRAME[3]]}
+    layout = {"xaxis": across, "yaxis": along, "legend": LEGEND, "height": 580, "meta": {"alt": alt}}
+    figure = go.Figure(layout=layout)
     intervals = [f"error_{axis}.{end}" for axis in "xy" for end in ("array", "arrayminus")]
-    return with_menus(
-        figure,
-        {key: _by_family(points) for key, points in choices.items()},
-        ("x", "y", "text", "textposition", "customdata", *intervals),
-    )
+    traces = {key: _by_family(points) for key, points in choices.items()}
+    return with_menus(figure, traces, ("x", "y", "text", "textposition", "customdata", *intervals))
 
 
-@dataclass(frozen=True)
-class _Point:
+class _Point(NamedTuple):
     """A metric that has both an accuracy and a robustness."""
 
     metric: str
     accuracy: Rate
     robust: Rate
 
+    def __str__(self) -> str:
+        accurate, robust = in_lines(self.accuracy), in_lines(self.robust)
+        return f"{named(self.metric).title}<br>accurate {accurate}<br>not flipped {robust}"
+
 
 def _by_family(points: Sequence[TradeOff]) -> list[go.Scatter]:
     """Draw the metrics of each family that have both an accuracy and a robustness."""
-    shown = [
-        _Point(point.metric, point.accuracy, point.robust)
-        for point in points
-        if point.accuracy and point.robust
-    ]
-    labels, families = _labels(shown), get_args(Family)
-    members = [[point for point in shown if _family_of(point.metric) == family] for family in families]
-    return [
-        _points(each, labels, *marks)
-        for each, *marks in zip(members, families, COLORS, SYMBOLS, strict=False)
-    ]
-
-
-def _points(
-    members: Sequence[_Point], labels: Mapping[str, _Label], family: str, color: str, symbol: str
-) -> go.Scatter:
-    return go.Scatter(
-        x=[point.accuracy.value for point in members],
-        y=[point.robust.value for point in members],
-        name=family,
-        mode="markers+text",
-        text=[labels[point.metric].text for point in members],
-        textposition=[labels[point.metric].side for point in members],
-        textfont={"size": 11},
-        marker={"color": color, "symbol": symbol, "size": 9},
-        error_x={**whiskers([point.accuracy for point in members]), "color": color},
-        error_y={**whiskers([point.robust for point in members]), "color": color},
-        customdata=[
-            f"{named(point.metric).title}<br>accurate {in_lines(point.accuracy)}"
-            f"<br>not flipped {in_lines(point.robust)}"
-            for point in members
-        ],
-        hovertemplate="%{customdata}<extra></extra>",
-    )
+    pairs = ((each.metric, each.accuracy, each.robust) for each in points)
+    shown = [_Point(name, accuracy, robust) for name, accuracy, robust in pairs if accuracy and robust]
+    labels, traces = _labels(shown), []
+    for family, color, symbol in zip(get_args(Family), COLORS, SYMBOLS, strict=False):
+        members = [point for point in shown if _family_of(point.metric) == family]
+        trace = go.Scatter(
+            x=[point.accuracy.value for point in members],
+            y=[point.robust.value for point in members],
+            name=family,
+            mode="markers+text",
+            text=[labels[point.metric].text for point in members],
+            textposition=[labels[point.metric].side for point in members],
+            textfont={"size": 11},
+            marker={"color": color, "symbol": symbol, "size": 9},
+            error_x={**whiskers([point.accuracy for point in members]), "color": color},
+            error_y={**whiskers([point.robust for point in members]), "color": color},
+            customdata=list(map(str, members)),
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+        traces.append(trace)
+    return traces
 
 
 def _family_of(name: str) -> str:
     try:
         return metrics.spec_of(name).family
-    except UnknownNameError:  # results of other people may hold metrics of theirs
-        return "own"
+    except SimlibError:  # results of other people may hold metrics of theirs
+        return "custom"
 
 
 def _accuracies(choices: Choices[Sequence[TradeOff]]) -> dict[str, Any]:
     """Describe an axis that holds all intervals of accuracy, and room for labels beyond 100 %."""
     rates = [point.accuracy for points in choices.values() for point in points if point.accuracy]
-    low, high = (
-        min((rate.low for rate in rates), default=0.0),
-        max((rate.high for rate in rates), default=1.0),
-    )
-    step = next(each for each in (0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / each <= _MOST_TICKS)
+    low, high = _span(rates)
+    # A narrow page has room for six numbers.
+    step = next(each for each in (0.01, 0.02, 0.05, 0.1, 0.2) if (high - low) / each <= 6)
     first, last = math.ceil(low / step), math.floor(high / step)
     return {
         "tickvals": [round(number * step, 2) for number in range(first, last + 1)],
@@ -137,8 +112,12 @@ def _accuracies(choices: Choices[Sequence[TradeOff]]) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Label:
+def _span(rates: Sequence[Rate]) -> tuple[float, float]:
+    """Return where the lowest interval begins and the highest ends."""
+    return min((rate.low for rate in rates), default=0.0), max((rate.high for rate in rates), default=1.0)
+
+
+class _Label(NamedTuple):
     """What stands beside a point, and on which side."""
 
     text: str
@@ -151,8 +130,8 @@ def _labels(points: Sequence[_Point]) -> dict[str, _Label]:
     Places are shares of the figure; a letter takes about an eightieth of its width, a line a thirtieth of its
     height: near enough to decide by.
     """
-    low = min((point.accuracy.low for point in points), default=0.0)
-    width = max((point.accuracy.high for point in points), default=1.0) - low or 1.0
+    low, high = _span([point.accuracy for point in points])
+    width = high - low or 1.0
     places = {point.metric: ((point.accuracy.value - low) / width, point.robust.value) for point in points}
     together: dict[str, list[str]] = {}
     for name, (x, y) in places.items():
@@ -163,10 +142,10 @@ def _labels(points: Sequence[_Point]) -> dict[str, _Label]:
     for name, members in together.items():
         titles = titles_of(members)
         boxes = _boxes(*places[name], max(map(len, titles)) / 80, len(titles) / 30)
-        side = min(
-            boxes,
-            key=lambda each: _outside(boxes[each]) + sum(_overlap(boxes[each], other) for other in taken),
-        )
+        covered = {
+            side: _outside(box) + sum(_overlap(box, other) for other in taken) for side, box in boxes.items()
+        }
+        side = min(boxes, key=covered.__getitem__)
         taken.append(boxes[side])
         found[name] = _Label("<br>".join(titles), side)
     return found

@@ -1,0 +1,264 @@
+"""The pages: built without a warning, and opened in a real browser, which must ask no other host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import nbformat
+import pytest
+from docutils.utils.math import MathError
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from simlib.book.mathml import to_mathml
+from simlib.book.run import run_notebooks
+from simlib.book.stage import build_book, pages
+from simlib.errors import InputError, NotebookError
+from tests.browser import ARGUMENTS
+from tests.conftest import ROOT
+
+STATES: list[tuple[Literal["light", "dark"], int]] = [
+    ("light", 1280),
+    ("light", 390),
+    ("dark", 1280),
+    ("dark", 390),
+]
+PAGES = pages(ROOT / "_toc.yml")
+
+
+# Formulas
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\mathcal{L}(\theta) \ge \frac{1}{N}\sum_{i=1}^{N} \max(0, m_i)",
+        r"\lVert x - x_0 \rVert_\infty \le \varepsilon, \quad \text{where } \varepsilon = k/255",
+        r"\operatorname{sign}\left(\nabla_x \sqrt{1 + s^2}\right) \in \mathbb{R}^{3 \times H \times W}",
+        r"\arg\min_{\delta} \|\delta\|_2 \;\; \text{s.t.}\;\; \mathbf{1}\{s_0 > s_1\} = 1",
+        r"\begin{cases} 1 & x > 0 \\ 0 & \text{otherwise} \end{cases}",
+        r"\begin{align} a &= b \\ c &= d \end{align}",
+    ],
+)
+def test_formulas_become_mathml(latex: str) -> None:
+    mathml = to_mathml(latex, block=True)
+    assert mathml.startswith("<math")
+    assert "\\" not in mathml
+
+
+def test_a_norm_inside_a_tall_formula_keeps_its_size() -> None:
+    tall = to_mathml(r"\frac{a}{b} \{ x \} \| y \|")
+    assert tall.count('stretchy="false"') == 4
+    assert 'stretchy="false"' not in to_mathml(r"\left\{ \frac{a}{b} \right\}")
+
+
+@pytest.mark.parametrize(
+    "latex", [r"\unheard{x}", r"\operatorname*{argmin}_x", r"\begin{picture} \end{picture}"]
+)
+def test_unknown_commands_are_named(latex: str) -> None:
+    with pytest.raises(MathError, match=r"unheard|operatorname\*|picture"):
+        to_mathml(latex)
+
+
+# A small book
+
+
+def small_book(root: Path, text: str, cells: list) -> Path:
+    """Write a book of two pages; return the folder of its executed notebook."""
+    executed = root / "executed"
+    for folder in (executed, root / "notebooks", root / "book"):
+        folder.mkdir(parents=True)
+    for name in ("_config.yml", "book/references.bib"):
+        (root / name).write_text((ROOT / name).read_text())
+    (root / "book" / "_static").symlink_to(ROOT / "book" / "_static")
+    (root / "_toc.yml").write_text(
+        "format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/01-one\n  - file: book/more\n"
+    )
+    (root / "book" / "intro.md").write_text(f"# Intro\n\n{text}\n")
+    (root / "book" / "more.md").write_text("# More\n\n```{bibliography}\n:all:\n```\n")
+    (root / "book" / "picture.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+    )
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# One"), *cells])
+    notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
+    nbformat.write(notebook, executed / "01-one.ipynb")
+    return executed
+
+
+def plotly_cell(meta: dict | None) -> dict:
+    data = {"data": [{"type": "scatter", "y": [1, 2], "name": "</script>"}], "layout": {"meta": meta}}
+    output = nbformat.v4.new_output("display_data", data={"application/vnd.plotly.v1+json": data})
+    return nbformat.v4.new_code_cell("figure", outputs=[output])
+
+
+@pytest.mark.slow
+def test_figures_and_formulas_of_a_small_book(tmp_path: Path) -> None:
+    executed = small_book(tmp_path, "Text $x^2$.", [plotly_cell({"alt": 'a "rising" line'})])
+    first = build_book(executed, tmp_path / "pages", tmp_path)
+    assert first == tmp_path / "pages" / "index.html"
+    intro = (tmp_path / "pages" / "book" / "intro.html").read_text()
+    chapter = (tmp_path / "pages" / "notebooks" / "01-one.html").read_text()
+    assert "<math" in intro
+    assert "plotly.min.js" not in intro
+    assert "plotly.min.js" in chapter
+    assert 'aria-label="a &quot;rising&quot; line"' in chapter
+    assert "<\\/script>" in chapter
+    # Nothing says that this code has made its outputs.
+    assert "This page is older than the code" in chapter
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".work")]
+
+
+@pytest.mark.slow
+def test_every_fault_is_named_and_fails_the_build(tmp_path: Path) -> None:
+    glued = "{glue:text}`../notebooks/01-one.ipynb::absent:d`"
+    text = f"$\\unheard{{x}}$ {{cite:p}}`nobody2000` {glued}\n\n![](picture.svg)"
+    executed = small_book(tmp_path, text, [plotly_cell(None)])
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "genindex.html").write_text("the former book")
+    with pytest.raises(InputError) as raised:
+        build_book(executed, tmp_path / "pages", tmp_path)
+    for fault in (
+        r"\unheard",
+        "nobody2000",
+        "absent",
+        "plotly figure of cell 2 has no alternative text",
+        "picture has no",
+    ):
+        assert fault in str(raised.value), fault
+    assert (tmp_path / "pages" / "genindex.html").read_text() == "the former book"
+
+
+def test_a_notebook_without_outputs_is_refused(tmp_path: Path) -> None:
+    executed = small_book(tmp_path, "Text.", [nbformat.v4.new_code_cell("1 + 1")])
+    with pytest.raises(NotebookError, match="has no outputs"):
+        build_book(executed, tmp_path / "pages", tmp_path)
+
+
+# The book itself
+
+FITTED = """[...document.querySelectorAll('.plotly-figure')].every(figure => !figure.clientWidth || (
+    figure.dataset.state === 'drawn' && figure.bookWidth === figure.clientWidth
+    && figure.querySelector('svg.main-svg').clientWidth <= figure.clientWidth))"""
+
+
+SEEN = """() => {
+    const all = selector => [...document.querySelectorAll(selector)];
+    const box = element => element.getBoundingClientRect();
+    const formulas = all('article .math').filter(formula => formula.checkVisibility());
+    return {
+        overflow: document.documentElement.scrollWidth - window.innerWidth,
+        headings: all('h1').length,
+        searches: all('input[type=search], .search-button, .search-button-field')
+            .filter(element => element.offsetParent).length,
+        alts: [...all('.plotly-figure').map(figure => figure.ariaLabel || ''),
+               ...all('article img').map(image => image.alt)],
+        figures: all('.plotly-figure').filter(figure => figure.clientWidth)
+            .map(figure => box(figure.querySelector('svg.main-svg'))).map(svg => [svg.width, svg.height]),
+        pictures: all('article img').map(image => [image.naturalWidth, getComputedStyle(image).filter]),
+        formulas: formulas.length,
+        drawn: formulas.filter(formula => box(formula.querySelector('math')).width > 0).length,
+    };
+}"""
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of pages rendered from a fresh run of all notebooks."""
+    folder = tmp_path_factory.mktemp("book")
+    run_notebooks(profile="smoke", output=folder / "notebooks", source=ROOT / "notebooks")
+    return build_book(folder / "notebooks", folder / "pages", ROOT).parent
+
+
+@pytest.fixture(scope="session")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
+        yield started
+        started.close()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("book")
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_whole_and_asks_no_other_host(name: str, browser: Browser, book: Path) -> None:
+    requests: list[str] = []
+    errors: list[str] = []
+    # Every page is seen in both themes and at both widths; every second one is first seen dark, on a phone.
+    states = STATES if PAGES.index(name) % 2 else STATES[::-1]
+    page = browser.new_page(color_scheme=states[0][0])
+    page.on("request", lambda asked: requests.append(asked.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    for theme, width in states:
+        page.emulate_media(color_scheme=theme)
+        page.set_viewport_size({"width": width, "height": 900})
+        if page.url == "about:blank":
+            page.goto((book / f"{name}.html").as_uri())
+        page.wait_for_function(FITTED)
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        check_layout(page)
+    assert [url for url in requests if not url.startswith(("file:", "data:", "blob:"))] == []
+    assert errors == []
+    page.close()
+
+
+def check_layout(page: Page) -> None:
+    seen = page.evaluate(SEEN)
+    assert seen["overflow"] <= 0
+    assert seen["headings"] >= 1
+    assert seen["searches"] == 1
+    assert all(alt.strip() for alt in seen["alts"])
+    assert all(width > 100 and height > 100 for width, height in seen["figures"])
+    assert all(width > 0 and effect == "none" for width, effect in seen["pictures"])
+    assert seen["formulas"] == seen["drawn"]
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("book")
+def test_the_theme_switch_recolours_figures(browser: Browser, book: Path) -> None:
+    name = next(name for name in PAGES if name.startswith("notebooks/"))
+    page = browser.new_page(color_scheme="light")
+    page.goto((book / f"{name}.html").as_uri())
+    figure = page.locator(".plotly-figure[data-state=drawn]").first
+    colour = "figure => figure.querySelector('.plotly-canvas')._fullLayout.font.color"
+    light = figure.evaluate(colour)
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    page.wait_for_function(
+        "before => document.querySelector('.plotly-canvas')._fullLayout.font.color !== before", arg=light
+    )
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("book")
+def test_the_first_page_leads_into_the_book(browser: Browser, book: Path) -> None:
+    page = browser.new_page()
+    page.goto((book / "index.html").as_uri())
+    page.wait_for_url("**/book/intro.html")
+    links = page.evaluate("[...document.querySelectorAll('nav a')].map(link => link.getAttribute('href'))")
+    assert all(any(name.split("/")[-1] in (link or "") for link in links) for name in PAGES[1:])
+    page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("book")
+def test_plotly_is_copied_once_and_loaded_only_where_figures_are(book: Path) -> None:
+    assert len(list(book.rglob("plotly*.min.js"))) == 1
+    for page in book.rglob("*.html"):
+        text = page.read_text()
+        assert ("plotly.min.js" in text) == ('class="plotly-figure"' in text), page
+        assert "mathjax" not in text.lower(), page
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("book")
+@pytest.mark.parametrize("name", [name for name in PAGES if name.startswith("notebooks/")])
+def test_a_chapter_shows_where_its_numbers_come_from(name: str, book: Path) -> None:
+    text = (book / f"{name}.html").read_text()
+    assert 'class="provenance"' in text
+    assert "smoke" in text
+    assert "This page is older than the code" not in text
+    notebook = json.loads((book.parent / "notebooks" / f"{Path(name).name}.ipynb").read_text())
+    assert notebook["metadata"]["simlib"]["profile"] == "smoke"

@@ -1,0 +1,304 @@
+"""The runner of notebooks and the adoption of a run, on small notebooks written for each test."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+from simlib import provenance
+from simlib.book import parameters as dials
+from simlib.book.adopt import adopt
+from simlib.book.notebooks import notebook_hash, read_notebook, read_source, tags, write_notebook
+from simlib.book.run import run_notebooks
+from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
+from simlib.triplets import photos
+from tests.conftest import ROOT
+from tests.triplets.stored_triplets import save_as_split
+
+HEAD = """# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+# ---
+
+# %% [markdown]
+# # Title
+
+"""
+PARAMETERS = '# %% tags=["parameters"]\nn = 64  # how many\nlabel: str = "a"  # its name, "quoted" or not\n\n'
+# Each waits for what the other writes, so one after the other would never end well.
+MEET = """import os, pathlib, sys, time
+here = pathlib.Path({folder!r})
+(here / {mine!r}).touch()
+ends = time.monotonic() + 60
+while not (here / {other!r}).exists():
+    assert time.monotonic() < ends
+    time.sleep(0.05)
+variables = [os.environ[name] for name in ("OMP_NUM_THREADS", "SIMLIB_PROFILE")]
+print(n, label, sys.executable, *variables, os.getcwd(), sep="|")
+"""
+
+
+def write(folder: Path, name: str, code: str, parameters: str = PARAMETERS, cell: str = "# %%") -> None:
+    (folder / f"{name}.py").write_text(f"{HEAD}{parameters}{cell}\n{code}\n")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "notebooks"
+    (folder / "params").mkdir(parents=True)
+    (folder / "params" / "quick.yaml").write_text("all: {n: 3}\n01-good: {label: b}\n")
+    (folder / "params" / "smoke.yaml").write_text("")
+    write(folder, "01-good", "print(n, label)")
+    write(folder, "02-better", "print(n, label)")
+    return folder
+
+
+def outputs(path: Path) -> list[Any]:
+    return [output for cell in read_notebook(path).cells for output in cell.get("outputs", [])]
+
+
+def printed(path: Path) -> str:
+    return "".join(output.get("text", "") for output in outputs(path))
+
+
+def test_notebooks_run_side_by_side_with_their_parameters_in_kernels_of_this_python(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hijack = tmp_path / "share" / "kernels" / "python3" / "kernel.json"
+    hijack.parent.mkdir(parents=True)
+    hijack.write_text(json.dumps({"argv": ["/bin/false"], "display_name": "x", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    for name, mine, other in (("01-good", "one", "two"), ("02-better", "two", "one")):
+        write(source, name, MEET.format(folder=str(tmp_path), mine=mine, other=other))
+    before = sorted(source.rglob("*"))
+
+    overrides = {"02-better": {"label": "it's"}}
+    paths = run_notebooks(output=tmp_path / "out", source=source, parameters=overrides, jobs=2)
+    assert paths == [tmp_path / "out" / "01-good.ipynb", tmp_path / "out" / "02-better.ipynb"]
+    assert sorted((tmp_path / "out").iterdir()) == paths
+    assert sorted(source.rglob("*")) == before
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for path, label in zip(paths, ("b", "it's"), strict=True):
+        *found, folder = printed(path).strip().split("|")
+        assert found == ["3", label, sys.executable, str(max(1, cores // 2)), "quick"]
+        assert Path(folder).is_relative_to(tmp_path / "out")
+    notebook = read_notebook(paths[0])
+    assert notebook.metadata["simlib"] == {
+        "profile": "quick",
+        "parameters": {"n": 3, "label": "b"},
+        "source_hash": notebook_hash(notebook),
+    }
+    assert [cell.source for cell in notebook.cells] == [
+        cell.source for cell in read_source(source / "01-good.py").cells
+    ]
+    assert "papermill" not in json.dumps(notebook)
+
+
+def test_notebooks_that_raise_or_die_do_not_stop_the_others(source: Path, tmp_path: Path) -> None:
+    write(source, "02-better", 'value = 1\nraise ValueError("first\\nno such triplet")')
+    write(source, "03-dead", "import os\nos._exit(3)")
+    with pytest.raises(NotebookError) as raised:
+        run_notebooks(output=tmp_path / "out", source=source)
+    message = str(raised.value)
+    assert "2 of 3 notebooks failed" in message
+    assert "02-better, cell 3 (value = 1): ValueError: no such triplet" in message
+    assert "03-dead, no cell raised, but papermill stopped: " in message
+    partial = tmp_path / "out" / "failed" / "02-better.ipynb"
+    assert str(partial) in message
+    assert [output.output_type for output in outputs(partial)] == ["error"]
+    assert [path.name for path in (tmp_path / "out").glob("*.ipynb")] == ["01-good.ipynb"]
+    assert printed(tmp_path / "out" / "01-good.ipynb") == "3 b\n"
+
+
+QUICK = "params/quick.yaml"
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "error", "message"),
+    [
+        ({}, {"parameters": {"all": {"labels": 1}}}, UnknownNameError, "'labels'. Did you mean label?"),
+        ({}, {"parameters": {"01-good": {"labels": 1}}}, UnknownNameError, "'labels'. Did you mean label?"),
+        ({}, {"parameters": {"01-god": {"label": 1}}}, UnknownNameError, "'01-god'. Did you mean 01-good?"),
+        ({}, {"names": ["01-god"]}, UnknownNameError, "Unknown notebook '01-god'"),
+        ({}, {"profile": "smok"}, UnknownNameError, "Did you mean smoke"),
+        ({QUICK: "02-better: {m: 3}"}, {"names": ["01-good"]}, UnknownNameError, "notebook parameter 'm'"),
+        ({QUICK: "[1]"}, {}, InputError, "must map notebook names"),
+        ({QUICK: "{"}, {}, InputError, "is not valid YAML"),
+        ({"01-good.py": "# %%\n1"}, {}, NotebookError, "has no parameters cell"),
+        ({}, {"jobs": 0}, InputError, "jobs is 0"),
+    ],
+)
+def test_faults_stop_a_run_before_it_begins(
+    source: Path, tmp_path: Path, files: dict, arguments: dict, error: type[Exception], message: str
+) -> None:
+    for name, content in files.items():
+        (source / name).write_text(content)
+    with pytest.raises(error) as raised:
+        run_notebooks(output=tmp_path / "out", source=source, **arguments)
+    assert message in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_written_stops_a_run_too(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot be written"):
+        run_notebooks(output=tmp_path / "file" / "out", source=source)
+
+
+def hash_of(*cells: str) -> str:
+    return notebook_hash(new_notebook(cells=[new_code_cell(cell) for cell in cells]))
+
+
+@pytest.fixture
+def edit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Give a function that changes the code of a module for this test."""
+
+    def forget() -> None:
+        for cached in (provenance._tree, provenance._imports_of, provenance._fingerprint):
+            cached.cache_clear()
+
+    def change(module: str) -> None:
+        sources = {**provenance._SOURCES, module: provenance._SOURCES[module] + b"\nEDITED = 1\n"}
+        monkeypatch.setattr(provenance, "_SOURCES", sources)
+        forget()
+
+    yield change
+    monkeypatch.undo()
+    forget()
+
+
+def test_the_hash_covers_the_cells_and_the_code_that_they_import(edit: Callable[[str], None]) -> None:
+    cells = ("from simlib.kernels.flow import warp", "from simlib.kernels.images import LEVELS")
+    before = hash_of(*cells)
+    added = new_code_cell("n = 8", metadata={"tags": ["injected-parameters"]})
+    assert notebook_hash(new_notebook(cells=[added, *map(new_code_cell, cells)])) == before
+    assert hash_of(*cells[::-1]) != before
+    # What a cell with a command of IPython imports is not known, so it counts as reaching everything.
+    anything = hash_of("%matplotlib inline", *cells)
+    edit("simlib.metrics.pixel")
+    assert hash_of(*cells) == before
+    assert hash_of("%matplotlib inline", *cells) != anything
+    edit("simlib.kernels.flow")
+    assert hash_of(*cells) != before
+
+
+def test_pages_show_the_values_that_were_used() -> None:
+    code = 'n = 64  # how many\nlabel: str = "é"  # a name\nsizes = [\n    1,\n    2,\n]\nkept = None'
+    notebook = new_notebook(cells=[new_code_cell(code, metadata={"tags": ["parameters"]})])
+    dials.show_values(notebook, {"n": 3, "label": "it's", "sizes": [4]})
+    shown = 'n = 3  # how many\nlabel: str = "it\'s"  # a name\nsizes = [4]\nkept = None'
+    assert notebook.cells[0].source == shown
+
+
+def test_overrides_are_read_as_json_or_yaml() -> None:
+    for text, parsed in (
+        ("n=16", ("all", "n", 16)),
+        ("03-gradient-attacks.metrics=[l2, ssim]", ("03-gradient-attacks", "metrics", ["l2", "ssim"])),
+        ("step=5e-4", ("all", "step", 5e-4)),
+        ('label="7"', ("all", "label", "7")),
+    ):
+        assert dials.parse_override(text) == parsed
+    for text, message in (("n", "must look like"), ("=3", "must look like"), ("n={", "put it in quotes")):
+        with pytest.raises(InputError, match=message):
+            dials.parse_override(text)
+
+
+# Adoption
+
+
+@pytest.fixture
+def executed(source: Path, tmp_path: Path) -> Path:
+    """Return a folder with the notebooks as papermill leaves them; the second drew the teaser."""
+    (tmp_path / "book" / "_static").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    write(source, "02-better", "draw()", cell='# %% tags=["teaser"]')
+    picture = {"image/png": "iVBORw0KGgo="}
+    for name, output in (
+        ("01-good", new_output("stream", text="3 b\n")),
+        ("02-better", new_output("display_data", data=picture)),
+    ):
+        notebook = read_source(source / f"{name}.py")
+        notebook.cells[-1].outputs = [output]
+        notebook.cells.insert(2, new_code_cell("n = 3", metadata={"tags": ["injected-parameters"]}))
+        notebook.metadata["papermill"] = {"output_path": str(tmp_path)}
+        write_notebook(notebook, tmp_path / "out" / f"{name}.ipynb")
+    return tmp_path / "out"
+
+
+def test_adoption_keeps_pairs_and_takes_the_teaser(source: Path, executed: Path, tmp_path: Path) -> None:
+    written = adopt(executed, tmp_path)
+    assert [path.name for path in written] == ["01-good.ipynb", "02-better.ipynb", "teaser.png"]
+    assert written[2].read_bytes().startswith(b"\x89PNG")
+    notebook = read_notebook(source / "01-good.ipynb")
+    assert notebook.metadata["jupytext"]["formats"] == "ipynb,py:percent"
+    assert [tags(cell) for cell in notebook.cells] == [[], ["parameters"], []]
+    assert notebook.cells[1].source.startswith("n = 64")
+    assert printed(source / "01-good.ipynb") == "3 b\n"
+    assert str(tmp_path) not in json.dumps(notebook)
+
+
+def test_adoption_refuses_a_run_of_other_cells_and_one_that_lacks_a_notebook(
+    source: Path, executed: Path, tmp_path: Path
+) -> None:
+    write(source, "02-better", "print('since changed')")
+    with pytest.raises(NotebookError, match="has changed since"):
+        adopt(executed, tmp_path)
+    (executed / "02-better.ipynb").unlink()
+    with pytest.raises(NotebookError, match=r"No executed notebook .*02-better\.ipynb"):
+        adopt(executed, tmp_path)
+    assert not list(source.glob("*.ipynb"))
+
+
+# Chapters
+
+
+@pytest.mark.slow
+def test_chapters_run_on_votes_in_files_and_say_what_stands_in_for_absent_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_as_split(tmp_path / "2afc" / "val", photos(16)[::2])
+    # a relative path, which the notebooks must find from folders of their own
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SIMLIB_DATA", ".")
+    monkeypatch.setenv("SIMLIB_WEIGHTS", "weights")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        # nothing listens there, so that every download fails at once
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    names = (
+        "01-triplets",
+        "03-gradient-attacks",
+        "10-accuracy",
+        "11-white-box-benchmark",
+        "12-transfer",
+        "13-trade-off",
+    )
+    paths = run_notebooks(
+        names,
+        profile="smoke",
+        output=tmp_path / "out",
+        source=ROOT / "notebooks",
+        parameters={"all": {"data": "bapps", "n": 6}, "03-gradient-attacks": {"table_n": 2}},
+    )
+    pages = {path.stem: path.read_text() for path in paths}
+    for name, sentence in (
+        (
+            "03-gradient-attacks",
+            "LPIPS (Alex) could not be loaded on this machine; ST-LPIPS (Alex) stands in.",
+        ),
+        ("03-gradient-attacks", "Left out for want of weights: LPIPS (Alex)."),
+        ("10-accuracy", "Labels of this page: votes of people."),
+        ("10-accuracy", "one more person"),
+        ("11-white-box-benchmark", "They are votes of people."),
+        ("11-white-box-benchmark", "The triplets are taken as independent."),
+        ("13-trade-off", "These labels are votes of people."),
+    ):
+        assert sentence in pages[name], (name, sentence)
