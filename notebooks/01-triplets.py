@@ -66,8 +66,8 @@ picture_grid(
 
 # %% [markdown]
 # These triplets come from {glue:text}`photographs:d` photographs. From the embedded set that is few: whatever is measured on them holds for patches of these
-# photographs, and the intervals in this book treat patches as independent, which patches of one photograph are
-# not quite. Numbers for natural images at large need BAPPS {cite}`zhang2018unreasonable` or photographs of your own:
+# photographs. Patches of one photograph resemble each other, so the intervals in this book are over photographs, and wider than those of as many
+# independent triplets. Numbers for natural images at large need BAPPS {cite}`zhang2018unreasonable` or photographs of your own:
 # `photos(n, folder="...")` cuts patches from any folder, and {doc}`../book/how-to-run` tells how to bring triplets with votes.
 
 # %% [markdown]

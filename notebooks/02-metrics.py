@@ -39,13 +39,14 @@ from scipy.spatial.distance import squareform
 from tqdm import tqdm
 
 from simlib import metrics
-from simlib.benchmark.accuracy import distances
-from simlib.benchmark.published import EXAMPLE_TRIPLET
+from simlib.benchmark.agreement import distances
 from simlib.benchmark.statistics import disagreements, rate
 from simlib.kernels.device import pick_device
-from simlib.metrics.cost import measure_cost
-from simlib.report.figures import COLORS, Panel, picture_grid, rate_matrix
+from simlib.metrics.timing import measure_time
+from simlib.report.figures import Panel, picture_grid, rate_matrix
 from simlib.report.provenance import provenance
+from simlib.report.published import EXAMPLE_TRIPLET
+from simlib.report.style import COLORS
 from simlib.report.tables import Table
 from simlib.triplets import draw, example_triplet
 
@@ -58,6 +59,7 @@ chosen = [
 ]
 available, _ = metrics.load_available(chosen, device=where)
 triplets = draw(data, n, seed=seed).to(device=where)
+photographs = triplets.photographs
 
 # %% [markdown]
 # ## What each one measures
@@ -141,7 +143,7 @@ Table(("metric", "values", "checked against"), tuple((s.title, s.values, s.verif
 # Milliseconds for one pair of images of 64×64 pixels (or of the least side, where that is larger) on the machine that made this page. An attack needs the gradient at every step.
 
 # %%
-costs = {metric.spec.title: measure_cost(metric, where) for metric in available}
+costs = {metric.spec.title: measure_time(metric, where) for metric in available}
 
 # %% mystnb={"figure": {"name": "fig-costs", "caption": "Milliseconds for a pair of images, on a logarithmic axis: the distance alone, and with its gradient."}} tags=["hide-input"]
 by_cost = sorted(costs, key=lambda title: costs[title].both or costs[title].forward)
@@ -246,7 +248,7 @@ figure
 
 # %%
 ranks = torch.stack([(first > second).cpu() for first, second in measured.values()])
-apart = disagreements(ranks)
+apart = disagreements(ranks, photographs)
 
 # %% tags=["hide-input"]
 shares = [[0.0 if cell is None else cell.value for cell in row] for row in apart]
@@ -295,7 +297,7 @@ picture_grid(
 # %% [markdown]
 # ## Metrics made of metrics
 #
-# Two wrappers go around any of them. `ensemble:NAME` averages over random changes that both images undergo alike, in the manner of E-LPIPS
+# Two wrappers go around any of them. `transformed:NAME` averages over random changes that both images undergo alike, in the manner of E-LPIPS
 # {cite}`kettunen2019elpips`: small offsets, flips, other orders of the channels, darker colours, features dropped. `smoothed:NAME` is the median over noise
 # added to the images. Both are drawn once, from a seed, so a value is the same every time, and its gradient is the one an attack on the average needs.
 
@@ -303,19 +305,19 @@ picture_grid(
 base = next((m for m in small_enough if m.spec.name == "lpips-alex"), small_enough[0])
 wrapped = [
     base,
-    *(metrics.load(f"{prefix}:{base.spec.name}", device=where) for prefix in ("ensemble", "smoothed")),
+    *(metrics.load(f"{prefix}:{base.spec.name}", device=where) for prefix in ("transformed", "smoothed")),
 ]
 chosen_first = {}
 for m in wrapped:
     first, second = distances(m, triplets)
     chosen_first[m.spec.title] = first > second
-prices = {m.spec.title: measure_cost(m, where) for m in wrapped}
+prices = {m.spec.title: measure_time(m, where) for m in wrapped}
 
 # %% tags=["hide-input"]
 Table(
     ("metric", "ranks as the plain one", "milliseconds a pair, with gradient"),
     tuple(
-        (title, rate(ranked == chosen_first[base.spec.title]), prices[title].both)
+        (title, rate(ranked == chosen_first[base.spec.title], photographs), prices[title].both)
         for title, ranked in chosen_first.items()
     ),
 )

@@ -39,29 +39,24 @@ from myst_nb import glue
 from plotly.subplots import make_subplots
 
 from simlib import metrics
-from simlib.attacks import RankFlip
-from simlib.attacks.sparse import few_pixel, one_pixel, painted, pixel_bounds
-from simlib.benchmark.statistics import wilson
+from simlib.attacks import FewPixel, OnePixel, RankFlip
+from simlib.attacks.sparse import painted, pixel_bounds
+from simlib.benchmark.statistics import rate
 from simlib.kernels.device import exact_convolutions, pick_device
 from simlib.kernels.evolution import DifferentialEvolution
 from simlib.kernels.images import LEVELS
 from simlib.kernels.noise import Draws
 from simlib.report.explorer import result_panels
-from simlib.report.figures import (
-    COLORS,
-    Panel,
-    curves_with_bands,
-    picture_slider,
-    png_source,
-    rate_bars,
-)
+from simlib.report.figures import Panel, curves_with_bands, picture_slider, png_source, rate_bars
 from simlib.report.provenance import provenance
+from simlib.report.style import COLORS
 from simlib.report.tables import Table
 from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
 triplets = draw(data, n, seed=seed).to(device=where)
+photographs = triplets.photographs
 problem = RankFlip(metric, triplets)
 
 # %% tags=["hide-input"]
@@ -92,13 +87,13 @@ glue("most_rmse", LEVELS / side, display=False)
 # is tested is what a PNG would hold.
 
 # %%
-one = one_pixel(problem, population=population, generations=generations, seed=seed, progress=True)
-few = few_pixel(
-    problem, pixels=few_pixels, population=population, generations=generations, seed=seed, progress=True
-)
+one_pixel = OnePixel(population=population, generations=generations)
+few_pixel = FewPixel(pixels=few_pixels, population=population, generations=generations)
+one = one_pixel(problem, seed=seed, progress=True)
+few = few_pixel(problem, seed=seed, progress=True)
 
 # %% tags=["hide-input"]
-one_rate, few_rate = (wilson(int(result.flipped.sum()), n) for result in (one, few))
+one_rate, few_rate = (rate(result.flipped, photographs) for result in (one, few))
 few_name = f"{few_pixels} pixels" if few_pixels > 1 else "few-pixel, 1 pixel"
 
 
@@ -329,7 +324,7 @@ figure.update_layout(
 # %%
 asked = [population * (generation + 1) for generation in range(generations + 1)]
 by_queries = {
-    name: [wilson(int((result.flipped & (result.forwards <= queries)).sum()), n) for queries in asked]
+    name: [rate(result.flipped & (result.forwards <= queries), photographs) for queries in asked]
     for name, result in (("one pixel", one), (few_name, few))
 }
 
@@ -358,7 +353,8 @@ places = one.details["pixels"][winners, 0].cpu()
 rows, columns = places[:, 0].long(), places[:, 1].long()
 new = (places[:, 2:] * LEVELS).round().int()
 old = (one.original.cpu()[winners.cpu(), :, rows, columns] * LEVELS).round().int()
-extreme = wilson(int(((new <= 25) | (new >= LEVELS - 25)).sum()), new.numel()) if len(new) else None
+of_channels = [photographs[i] for i in winners for _ in range(3)]
+extreme = rate(((new <= 25) | (new >= LEVELS - 25)).flatten(), of_channels) if len(new) else None
 jump = (new - old).abs().amax(dim=1) if len(new) else torch.zeros(0)
 glue("extreme", str(extreme) if extreme else "none of none", display=False)
 glue("jump", f"{median(jump):.0f} levels" if len(jump) else "not known, for want of flips", display=False)
@@ -390,8 +386,8 @@ figure.update_layout(
 
 # %% [markdown]
 # The largest change of a channel, as a median: {glue:text}`jump:s`. Of all new red, green and blue values, {glue:text}`extreme:s` lie
-# within 25 levels of black or white, where a colour drawn at random would have one value in five. (The interval takes the three channels of a pixel
-# as independent, which they are not quite.)
+# within 25 levels of black or white, where a colour drawn at random would have one value in five. (The interval is over photographs, so it allows for the three
+# channels of a pixel, which resemble each other.)
 
 # %% [markdown]
 # ## Every metric
@@ -401,18 +397,16 @@ figure.update_layout(
 # %%
 available, absent = metrics.load_available(table_metrics, device=where)
 some = triplets[:table_n] if table_n <= n else draw(data, table_n, seed=seed).to(device=where)
-settings = {"population": population, "generations": generations, "seed": seed, "progress": True}
 results = {}
 for each in available:
     attacked = RankFlip(each, some)
-    results[each.spec.title] = (
-        one_pixel(attacked, **settings),
-        few_pixel(attacked, pixels=few_pixels, **settings),
+    results[each.spec.title] = tuple(
+        attack(attacked, seed=seed, progress=True) for attack in (one_pixel, few_pixel)
     )
 
 # %% tags=["hide-input"]
 rates = {
-    name: [wilson(int(pair[index].flipped.sum()), len(some)) for pair in results.values()]
+    name: [rate(pair[index].flipped, some.photographs) for pair in results.values()]
     for index, name in enumerate(("one pixel", few_name))
 }
 left_out = f"Left out for want of weights: {' and '.join(absent)}." if absent else "No metric was left out."
@@ -437,7 +431,7 @@ rate_bars(
 )
 
 # %% [markdown]
-# {glue:text}`left_out:s` Rates come with 95 % intervals (Wilson {cite}`wilson1927probable`). As with the budgets of the last chapter, a metric that flips more often here is not simply the worse one: a
+# {glue:text}`left_out:s` Rates come with 95 % intervals over photographs. As with the budgets of the last chapter, a metric that flips more often here is not simply the worse one: a
 # metric that ranks two images nearly alike needs less of a push.
 
 # %% [markdown]
@@ -454,12 +448,13 @@ reference, original = some.ref, batch.original
 worth = torch.maximum(reference, 1 - reference).square() - (original - reference).square()
 best_pixel = worth.sum(dim=1).amax(dim=(1, 2)) / reference[0].numel()
 possible = best_pixel + exact.margin(original) > 0
-searched = results[distance.spec.title][0] if distance.spec.title in results else one_pixel(exact, **settings)
+done = results.get(distance.spec.title)
+searched = done[0] if done else one_pixel(exact, seed=seed, progress=True)
 
 # %% tags=["hide-input"]
-glue("possible", str(wilson(int(possible.sum()), len(some))), display=False)
-count, found = int(possible.sum()), int((searched.flipped & possible).sum())
-glue("found_possible", str(wilson(found, count)) if count else "none, as there is none", display=False)
+glue("possible", str(rate(possible, some.photographs)), display=False)
+found = rate(searched.flipped, some.photographs, possible) if possible.any() else "none, as there is none"
+glue("found_possible", str(found), display=False)
 
 # %% [markdown]
 # One pixel can flip {glue:text}`possible:s` for the mean squared error. Of these the search, which knows none of this, finds

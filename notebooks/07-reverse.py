@@ -35,26 +35,13 @@ generations = 10  # generations of the one-pixel attack
 device = "auto"  # "auto", "cpu" or "cuda"
 
 # %%
-from functools import partial
-
 import torch
 from myst_nb import glue
 
 from simlib import metrics
-from simlib.attacks import (
-    FGSM_GRID,
-    PAPER_EPS,
-    PAPER_STEPS,
-    USUAL_EPS,
-    RankFlip,
-    apgd,
-    fgsm,
-    one_pixel,
-    pgd,
-    stadv,
-)
+from simlib.attacks import APGD, FGSM, PGD, OnePixel, RankFlip, StAdv
 from simlib.attacks.objective import margin_and_gradient
-from simlib.benchmark.statistics import wilson
+from simlib.benchmark.statistics import rate
 from simlib.kernels.device import exact_convolutions, pick_device
 from simlib.kernels.images import LEVELS
 from simlib.report.explorer import FlipExplorer
@@ -66,6 +53,7 @@ from simlib.triplets import draw
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
 triplets = draw(data, n, seed=seed).to(device=where)
+photographs = triplets.photographs
 targets = ("closer", "farther", "reference")
 problems = {target: RankFlip(metric, triplets, target) for target in targets}
 
@@ -75,9 +63,9 @@ glue("reverse_note", note or f"All weights of {metric.spec.title} are on this ma
 glue("reverse_n", n, display=False)
 glue("reverse_steps", steps, display=False)
 glue("reverse_eps", f"{eps * LEVELS:.4g}", display=False)
-glue("reverse_fgsm", f"{FGSM_GRID[-1] * LEVELS:.4g}", display=False)
-glue("reverse_pgd", f"{PAPER_EPS * LEVELS:.4g} levels in {PAPER_STEPS} steps", display=False)
-glue("reverse_apgd", f"{USUAL_EPS['linf'] * LEVELS:.4g}", display=False)
+glue("reverse_fgsm", f"{FGSM().grid[-1] * LEVELS:.4g}", display=False)
+glue("reverse_pgd", f"{PGD().eps * LEVELS:.4g} levels in {PGD().steps} steps", display=False)
+glue("reverse_apgd", f"{APGD().eps * LEVELS:.4g}", display=False)
 glue("reverse_population", population, display=False)
 glue("reverse_generations", generations, display=False)
 short = "are too short to use it up" if steps * step < eps else "are long enough to use it up"
@@ -103,7 +91,7 @@ glue("reverse_reach", f"{min(eps, steps * step) * LEVELS:.4g}", display=False)
 #   many levels cannot be repaired with a few.
 # - **Reference**: both distances move at once, and the attack follows the difference of two gradients.
 #
-# One might expect the reverse attack to be the harder one therefore, but a slope speaks against it. Take the mean squared error of an image
+# So one might expect the reverse attack to be the harder one, but the slope suggests the opposite. Take the mean squared error of an image
 # whose values are off by $\delta$. A step of $\varepsilon$ for every value, in the direction that helps the attack, changes it by
 #
 # $$
@@ -140,7 +128,7 @@ needed = {target: levels_of_a_straight_line(problem) for target, problem in prob
 sizes = [0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 10, 12, 16]
 straight = {
     f"the {target} image" if target != "reference" else "the reference": [
-        wilson(int((levels <= size).sum()), n) for size in sizes
+        rate(levels <= size, photographs) for size in sizes
     ]
     for target, levels in needed.items()
 }
@@ -166,9 +154,9 @@ curves_with_bands(
 # For comparison the other two images are attacked with the same settings under the strict protocol.
 
 # %%
-settings = {"eps": eps, "step": step, "steps": steps, "progress": True}
-results = {target: pgd(problem, **settings) for target, problem in problems.items()}
-paper = pgd(problems["farther"], protocol="paper", **settings)
+pgd = PGD(eps=eps, step=step, steps=steps)
+results = {target: pgd(problem, progress=True) for target, problem in problems.items()}
+paper = pgd(problems["farther"], protocol="paper", progress=True)
 
 # %% tags=["hide-input"]
 named = {
@@ -188,8 +176,8 @@ Table(
     tuple(
         (
             name,
-            wilson(int(result.flipped.sum()), n),
-            wilson(int((result.flipped & result.flipped_8bit).sum()), n),
+            rate(result.flipped, photographs),
+            rate(result.flipped & result.flipped_8bit, photographs),
             median(result.steps[result.flipped]),
             median(result.rmse[result.flipped]),
             n,
@@ -204,7 +192,7 @@ Table(
 # %% tags=["hide-input"]
 taken = list(range(steps + 1))
 by_step = {
-    name: [wilson(int((result.flipped & (result.steps <= t)).sum()), n) for t in taken]
+    name: [rate(result.flipped & (result.steps <= t), photographs) for t in taken]
     for name, result in named.items()
 }
 
@@ -244,9 +232,8 @@ after = (results["farther"].images - triplets.ref).square().mean(dim=(1, 2, 3))
 nearer = after < before
 
 # %% tags=["hide-input"]
-done = int(flipped.sum())
-repaired = wilson(int((nearer & flipped).sum()), done) if done else None
-glue("reverse_repaired", str(repaired) if repaired else "none of none", display=False)
+repaired = rate(nearer, photographs, flipped) if flipped.any() else "none of none"
+glue("reverse_repaired", str(repaired), display=False)
 change = (after / before.clamp_min(1e-12) - 1)[flipped]
 glue(
     "reverse_change",
@@ -310,16 +297,16 @@ picture_slider(
 # %%
 some = triplets[: min(table_n, n)]
 attacks = {
-    "FGSM": fgsm,
-    "PGD": pgd,
-    "PGD, reverse settings": partial(pgd, eps=eps, step=step, steps=steps),
-    "APGD": apgd,
-    "stAdv": stadv,
-    "one pixel": partial(one_pixel, population=population, generations=generations),
+    "FGSM": FGSM(),
+    "PGD": PGD(),
+    "PGD, reverse settings": pgd,
+    "APGD": APGD(),
+    "stAdv": StAdv(),
+    "one pixel": OnePixel(population=population, generations=generations),
 }
 grid = {
     name: [
-        wilson(int(attack(RankFlip(metric, some, target), progress=True).flipped.sum()), len(some))
+        rate(attack(RankFlip(metric, some, target), progress=True).flipped, some.photographs)
         for target in targets
     ]
     for name, attack in attacks.items()
@@ -357,8 +344,7 @@ rate_bars(
 available, absent = metrics.load_available(table_metrics, device=where)
 by_metric = {
     each.spec.title: [
-        wilson(int(pgd(RankFlip(each, some, target), **settings).flipped.sum()), len(some))
-        for target in targets
+        rate(pgd(RankFlip(each, some, target), progress=True).flipped, some.photographs) for target in targets
     ]
     for each in available
 }
@@ -374,7 +360,7 @@ left_out = f"Left out for want of weights: {' and '.join(absent)}." if absent el
 glue("reverse_left_out", left_out, display=False)
 
 # %% [markdown]
-# Rates with their 95 % intervals (Wilson {cite}`wilson1927probable`, triplets taken as independent), strict protocol. {glue:text}`reverse_left_out:s` A metric that is safe on one side only is
+# Rates with their 95 % intervals over photographs, strict protocol. {glue:text}`reverse_left_out:s` A metric that is safe on one side only is
 # not safe: whoever can choose the image to change chooses the weakest of the three.
 
 # %% tags=["hide-input"]

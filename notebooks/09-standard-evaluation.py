@@ -36,23 +36,24 @@ import plotly.graph_objects as go
 from myst_nb import glue
 
 from simlib import metrics
-from simlib.attacks import PAPER_STEP, PAPER_STEPS, RankFlip, pgd
-from simlib.attacks.ensemble import STANDARD_EPS, standard_attacks, strongest
-from simlib.benchmark.published import ROBUST_METRICS
-from simlib.benchmark.statistics import wilson
+from simlib.attacks import PGD, STANDARD_EPS, RankFlip, Strongest
+from simlib.benchmark.statistics import rate
 from simlib.kernels.device import pick_device
 from simlib.kernels.images import LEVELS
 from simlib.kernels.projection import round_to_8bit
 from simlib.metrics import Metric
 from simlib.report.explorer import result_panels
-from simlib.report.figures import COLORS, flip_rows, picture_slider, rate_bars
+from simlib.report.figures import flip_rows, picture_slider, rate_bars
 from simlib.report.provenance import provenance
+from simlib.report.published import ROBUST_METRICS
+from simlib.report.style import COLORS
 from simlib.report.tables import Table
 from simlib.triplets import draw
 
 where = pick_device(device)
 metric, note = metrics.load_first(metric_name, fallback, device=where)
 triplets = draw(data, n, seed=seed).to(device=where)
+photographs = triplets.photographs
 
 # %% tags=["hide-input"]
 glue("standard_metric", metric.spec.title, display=False)
@@ -67,8 +68,9 @@ glue("standard_levels", f"{STANDARD_EPS * LEVELS:g}", display=False)
 
 # %%
 problem = RankFlip(metric, triplets)
+strongest = Strongest()
 result = strongest(problem, progress=True)
-print(wilson(int(result.flipped.sum()), n), "flipped")
+print(rate(result.flipped, photographs), "flipped")
 
 # %% [markdown]
 # The budget is {glue:text}`standard_levels:s` levels of 255 in $\ell_\infty$, at which later work states robust accuracy, and the protocol is strict: every flip is
@@ -76,29 +78,28 @@ print(wilson(int(result.flipped.sum()), n), "flipped")
 # triplets that none before it has flipped. A triplet that falls to the first costs no more than that.
 
 # %% tags=["hide-input"]
-attacks = standard_attacks()
-ways = {name: attack.keywords for name, attack in attacks.items()}
+fgsm, pgd, apgd, square = strongest.attacks
 Table(
     ("attack", "how it looks for a flip", "what it is there for"),
     (
         (
             "FGSM",
-            f"one step along the sign of the gradient, of {', '.join(f'{size * LEVELS:g}' for size in ways['FGSM']['grid'])} levels",
+            f"one step along the sign of the gradient, of {', '.join(f'{size * LEVELS:g}' for size in fgsm.grid)} levels",
             "takes the easy triplets for next to nothing, by the smallest whole step",
         ),
         (
             "PGD",
-            f"{ways['PGD']['steps']} steps of {ways['PGD']['step'] * LEVELS:g} level",
+            f"{pgd.steps} steps of {pgd.step * LEVELS:g} level",
             "follows a margin that bends",
         ),
         (
             "APGD",
-            f"{ways['APGD']['steps']} steps that begin at twice the budget and choose their own size",
+            f"{apgd.steps} steps that begin at twice the budget and choose their own size",
             "no step size that might be the wrong one",
         ),
         (
             "Square",
-            f"up to {ways['Square']['queries']} queries: stripes first, then random squares, by values of the margin alone",
+            f"up to {square.queries} queries: stripes first, then random squares, by values of the margin alone",
             "is not misled where a gradient is hidden, noisy or zero",
         ),
     ),
@@ -109,7 +110,7 @@ Table(
 # attack {cite}`andriushchenko2020square` recolours one random square at a time, every value at an end of its budget, and keeps what raises the margin.
 # The list and its settings are our choice. They are fixed, so that two people who call it have done the same.
 #
-# By construction, `strongest` flips every triplet that any attack of its list flips on its own. Tests hold it to that.
+# By construction, `Strongest` flips every triplet that any attack of its list flips on its own. Tests hold it to that.
 
 # %% [markdown]
 # ## Every metric, and who won
@@ -122,17 +123,16 @@ for each in available:
     attacked = RankFlip(each, some)
     is_done = each.spec.name == metric.spec.name and len(some) == n
     standard[each.spec.title] = result if is_done else strongest(attacked, progress=True)
-    alone[each.spec.title] = pgd(
-        attacked, eps=STANDARD_EPS, step=PAPER_STEP, steps=PAPER_STEPS, progress=True
-    )
+    alone[each.spec.title] = PGD(eps=STANDARD_EPS)(attacked, progress=True)
 
 # %%
-names = list(attacks)
-winners = {
-    title: [int((each.details["winner"] == place).sum()) for place in (*range(len(names)), -1)]
+names = [attack.title for attack in strongest.attacks]
+shares = {
+    title: [
+        rate(each.details["winner"] == place, photographs[: len(each)]) for place in (*range(len(names)), -1)
+    ]
     for title, each in standard.items()
 }
-shares = {title: [wilson(count, sum(counts)) for count in counts] for title, counts in winners.items()}
 
 # %% tags=["hide-input"]
 left_out = f"Left out for want of weights: {' and '.join(absent)}." if absent else "No metric was left out."
@@ -172,8 +172,8 @@ Table(
         (
             title,
             len(each),
-            wilson(int(each.flipped.sum()), len(each)),
-            wilson(int((~each.flipped).sum()), len(each)),
+            rate(each.flipped, photographs[: len(each)]),
+            rate(~each.flipped, photographs[: len(each)]),
             round(float(each.forwards.float().mean())),
             round(float(each.backwards.float().mean())),
         )
@@ -182,7 +182,7 @@ Table(
 )
 
 # %% [markdown]
-# Rates with their 95 % intervals (Wilson). {glue:text}`standard_left_out:s` Metrics with fewer triplets are those that take longer. The cost is counted in looks at the metric, forwards for a value and backwards for a gradient,
+# Rates with their 95 % intervals over photographs. {glue:text}`standard_left_out:s` Metrics with fewer triplets are those that take longer. The cost is counted in looks at the metric, forwards for a value and backwards for a gradient,
 # summed over all attacks that a triplet went through. A triplet that stays goes through the whole list and costs most, above all in Square's queries.
 #
 # *Stable* is the share of triplets whose rank no attack of the list reversed. It is an upper bound on true stability: the next attack may flip more. And it is stability, not
@@ -197,8 +197,8 @@ Table(
 
 # %% tags=["hide-input"]
 bars = {
-    "PGD with the paper's step": [wilson(int(each.flipped.sum()), len(each)) for each in alone.values()],
-    "standard evaluation": [wilson(int(each.flipped.sum()), len(each)) for each in standard.values()],
+    name: [rate(each.flipped, photographs[: len(each)]) for each in found.values()]
+    for name, found in (("PGD with the paper's step", alone), ("standard evaluation", standard))
 }
 missed = {title: standard[title].flipped & ~each.flipped for title, each in alone.items()}
 extra = {title: each.flipped & ~standard[title].flipped for title, each in alone.items()}
@@ -297,9 +297,7 @@ for name, each in ((metric.spec.title, open_), ("the same, rounding inside", mas
         (
             name,
             len(few),
-            wilson(int(by_gradient.sum()), len(few)),
-            wilson(int(by_square.sum()), len(few)),
-            wilson(int(each.flipped.sum()), len(few)),
+            *(rate(mask, few.photographs) for mask in (by_gradient, by_square, each.flipped)),
         )
     )
 Table(("metric", "n", "by FGSM, PGD or APGD", "by Square, after those", "in all"), tuple(rows))

@@ -43,7 +43,7 @@ from myst_nb import glue
 from tqdm import tqdm
 
 from simlib import metrics
-from simlib.benchmark.accuracy import (
+from simlib.benchmark.agreement import (
     accurate_split,
     distances,
     human_ceiling,
@@ -53,8 +53,9 @@ from simlib.benchmark.accuracy import (
 )
 from simlib.kernels.device import pick_device
 from simlib.kernels.projection import round_to_8bit
-from simlib.report.figures import COLORS, Panel, picture_grid, rate_matrix
+from simlib.report.figures import Panel, picture_grid, rate_matrix
 from simlib.report.provenance import provenance
+from simlib.report.style import COLORS
 from simlib.report.tables import Table
 from simlib.triplets import DISTORTIONS, Triplets, open_triplets, photos
 from simlib.triplets.distortions import apply, describe
@@ -103,7 +104,8 @@ glue(
 # **Majority accuracy** is blunter: the share of triplets that a metric ranks as the majority does, with even votes left out. The paper calls such triplets *accurate* and
 # the others *inaccurate* {cite}`ghildyal2023attacking`, and counts flips apart among both.
 #
-# Intervals are Wilson's {cite}`wilson1927probable`, for scores with the spread that votes really have. They take triplets as independent.
+# Intervals are over photographs: Wilson's {cite}`wilson1927probable` for the effective number of triplets {cite}`kish1965survey,korn1998confidence`, for scores with the spread that votes really have. In
+# simulations those of rates cover at least 90 times in 100, less often for rare events among thousands of triplets from few photographs.
 
 # %% [markdown]
 # ## Where nobody was asked: ladders
@@ -142,7 +144,7 @@ if data == "photos":
 else:
     triplets, kind = drawn, "triplets"
 triplets = triplets.to(device=where)
-judge = triplets.judge.cpu()
+judge, photographs = triplets.judge.cpu(), triplets.photographs
 
 # %% tags=["hide-input"]
 asked = int((~judge.isnan()).sum())
@@ -150,7 +152,7 @@ glue("accuracy_n", asked, display=False)
 glue("accuracy_kind", kind, display=False)
 glue(
     "accuracy_people",
-    f"On these votes the ceiling is {human_ceiling(judge)}, and one more person would score {one_person_score(judge)}."
+    f"On these votes the ceiling is {human_ceiling(judge, photographs)}, and one more person would score {one_person_score(judge, photographs)}."
     if human
     else "With constructed labels there is no crowd to disagree: the ceiling is 100 %, and what a person would score is not known.",
     display=False,
@@ -174,7 +176,7 @@ measured = {
     metric.spec.title: distances(metric, triplets)
     for metric in tqdm(available, desc="metrics", unit="metric", delay=2, leave=False)
 }
-scores = {title: two_afc_score(*pair, judge) for title, pair in measured.items()}
+scores = {title: two_afc_score(*pair, judge, photographs) for title, pair in measured.items()}
 
 # %% tags=["hide-input"]
 here = {metric.spec.name for metric in loaded}
@@ -199,7 +201,7 @@ for name, value in (("most", scores[order[-1]].value), ("least", scores[order[0]
 # %% mystnb={"figure": {"name": "fig-accuracy", "caption": "The share of agreement of each metric, best on top, with 95 % intervals. The axis says with whom: with people's votes, or with the construction of ladders."}} tags=["hide-input"]
 agreement = "2AFC score: agreement with people" if human else "agreement with the construction"
 figure = go.Figure()
-for color, family in zip(COLORS, ("pixel", "structural", "learned", "own")):
+for color, family in zip(COLORS, ("pixel", "structural", "learned", "custom")):
     titles = [metric.spec.title for metric in available if metric.spec.family == family]
     figure.add_scatter(
         x=[scores[title].value for title in titles],
@@ -218,7 +220,8 @@ for color, family in zip(COLORS, ("pixel", "structural", "learned", "own")):
         hovertemplate="%{y}<br>%{customdata}<extra></extra>",
         visible=bool(titles),
     )
-lines = {"one more person": one_person_score(judge), "ceiling": human_ceiling(judge)} if human else {}
+people = {"one more person": one_person_score, "ceiling": human_ceiling} if human else {}
+lines = {name: score(judge, photographs) for name, score in people.items()}
 for dash, (name, line) in zip(("dot", "dash"), lines.items()):
     figure.add_scatter(
         x=[line.value, line.value],
@@ -249,7 +252,7 @@ figure
 rows = []
 for title in reversed(order):
     score, (accurate, inaccurate) = scores[title], accurate_split(*measured[title], judge)
-    majority = majority_accuracy(*measured[title], judge)
+    majority = majority_accuracy(*measured[title], judge, photographs)
     rows.append((title, score, majority, int(accurate.sum()), int(inaccurate.sum())))
 columns = ("2AFC score", "majority accuracy", "accurate", "inaccurate")
 if not human:
@@ -283,10 +286,11 @@ def score_matrix(groups: dict[str, object], what: str) -> go.Figure:
     """Show the score of each metric on each group of triplets that has labels, and what people would score."""
     votes = {name: judge.where(torch.as_tensor(mask), torch.nan) for name, mask in groups.items()}
     votes = {name: each for name, each in votes.items() if not each.isnan().all()}
-    rows = {"ceiling": human_ceiling, "one more person": one_person_score} if human else {}
-    cells = {title: [score(each) for each in votes.values()] for title, score in rows.items()}
+    cells = {
+        title: [people[title](each, photographs) for each in votes.values()] for title in reversed(people)
+    }
     for title in reversed(order):
-        cells[title] = [two_afc_score(*measured[title], each) for each in votes.values()]
+        cells[title] = [two_afc_score(*measured[title], each, photographs) for each in votes.values()]
     alt = "; ".join(
         f"{title}: " + ", ".join(f"{name} {cell.value:.0%}" for name, cell in zip(votes, row))
         for title, row in cells.items()
@@ -378,10 +382,10 @@ picture_grid(
 # - **A construction can be wrong.** Noise and then a blur is a ladder, too, and the stronger blur may take away the stronger noise.
 # - **Votes are few, and of one kind.** In the validation part of BAPPS, five people voted on a triplet of patches of 64×64 pixels. The score for one more person is a
 #   little too high for that reason, and agreement may be another on larger images, on other distortions, among other people.
-# - **Triplets are not quite independent.** Ladders come from few photographs; intervals are narrower than they should be.
+# - **Photographs are few.** The intervals are over the photographs that triplets were cut from; they say how other photographs of the same kind would do, and nothing about other kinds.
 # - **To agree is not to be robust.** The next chapters take ranks like these and reverse them by changes that hardly anybody sees.
 #
-# With BAPPS on the machine (`simlib data bapps`), the same page tells of people: `simlib notebooks 10-accuracy -p data=bapps -p n=4000`. It draws from all its triplets,
+# With BAPPS on the machine (`simlib data bapps`), the same page shows agreement with people: `simlib notebooks 10-accuracy -p data=bapps -p n=4000`. It draws from all its triplets,
 # not only from those on which all voters agree.
 
 # %% tags=["hide-input"]

@@ -33,8 +33,7 @@ import pandas as pd
 from myst_nb import glue
 
 from simlib.benchmark.comparison import by_margin, compare_targets
-from simlib.benchmark.matrix import transfer_matrix
-from simlib.benchmark.published import TRANSFER_N
+from simlib.benchmark.rates import transfer_matrix
 from simlib.report.benchmark import named, published_transfer_beside, transfer_as_table
 from simlib.report.matrices import (
     SIGNIFICANT,
@@ -44,6 +43,7 @@ from simlib.report.matrices import (
     transfer_matrices,
 )
 from simlib.report.provenance import provenance
+from simlib.report.published import TRANSFER_N
 from simlib.report.results import results_for, sample_of
 
 # %%
@@ -57,7 +57,7 @@ attacks = list(dict.fromkeys(cell.attack for cell in cells))
 targets = list(dict.fromkeys(cell.target for cell in cells))
 sample = sample_of(rows)
 for key, value in {
-    "where": results.told(),
+    "where": results.origin(),
     "note": results.note,
     "sample": str(sample),
     "sources": " and ".join(named(source).title for source in sources),
@@ -81,7 +81,7 @@ for key, value in {
 # Nothing is chosen by what the source makes of the images: those that fail to flip it are shown to the targets as well. A rate of transfer is then one of the attack as it would be used, and as a rule smaller than
 # one among the images that flipped the source. The paper made that choice, and [below](#beside-the-published-transfer) it is made, too.
 #
-# With a number in its name, an attack takes that many steps of PGD, all of them; *stAdv+PGD* starts them at the image of stAdv. What the standard evaluation is tells {doc}`09-standard-evaluation`.
+# With a number in its name, an attack takes that many steps of PGD, all of them; *stAdv+PGD* starts them at the image of stAdv. {doc}`09-standard-evaluation` explains the standard evaluation.
 #
 # ## The matrix
 

@@ -28,8 +28,7 @@ device = "auto"  # "auto", "cpu" or "cuda"
 # %%
 from myst_nb import glue
 
-from simlib.benchmark.trade_off import trade_off
-from simlib.benchmark.transfer_trade_off import trade_off_under_transfer
+from simlib.benchmark.rates import trade_off
 from simlib.report.benchmark import named
 from simlib.report.provenance import provenance
 from simlib.report.results import results_for, sample_of
@@ -48,7 +47,7 @@ constructed = (
     "score high on this page and disagree with people, and plain metrics are flattered by it."
 )
 for key, value in {
-    "where": results.told(),
+    "where": results.origin(),
     "note": results.note,
     "sample": str(sample),
     "labelled": sample.labelled,
@@ -107,7 +106,7 @@ points_of(white_box, "not flipped, attacked itself")
 
 # %%
 transferred = {
-    (named(source).title, attack): trade_off_under_transfer(judged, source, attack)
+    (named(source).title, attack): trade_off(judged, attack, source)
     for source in judged["source"].unique()
     for attack in judged["attack"].unique()
 }

@@ -28,10 +28,9 @@ import json
 import plotly.graph_objects as go
 from myst_nb import glue
 
-from simlib.benchmark.statistics import wilson
-from simlib.book import repository
-from simlib.report.figures import COLORS
+from simlib.checkout import repository
 from simlib.report.provenance import provenance
+from simlib.report.style import COLORS
 from simlib.report.tables import Table
 
 bench = json.loads((repository() / "notebooks" / measured).read_text())
@@ -74,16 +73,19 @@ Table(
 )
 
 # %% tags=["hide-input"]
-glue("same", str(wilson(round(pgd["same_flips"] * pgd["triplets"]), pgd["triplets"])), display=False)
-glue("stadv_flips", str(wilson(stadv["flipped_of_those"], stadv["triplets_one_by_one"])), display=False)
-glue("scipy_flips", str(wilson(stadv["flipped_one_by_one"], stadv["triplets_one_by_one"])), display=False)
+for key, count, of in (
+    ("same", round(pgd["same_flips"] * pgd["triplets"]), pgd["triplets"]),
+    ("stadv_flips", stadv["flipped_of_those"], stadv["triplets_one_by_one"]),
+    ("scipy_flips", stadv["flipped_one_by_one"], stadv["triplets_one_by_one"]),
+):
+    glue(key, f"{count:,} of {of:,} triplets", display=False)
 glue("overhead", f"{pgd['overhead']:.2f}", display=False)
 glue("own_overhead", f"{pgd['overhead_over_own_network']:.2f}", display=False)
 glue("evaluations", str(one_pixel["evaluations"]), display=False)
 
 # %% [markdown]
-# Do both sides give the same answers? PGD agrees with the released procedure, flipped or not, on {glue:text}`same:s`. stAdv
-# flips {glue:text}`stadv_flips:s`, SciPy's optimiser {glue:text}`scipy_flips:s` of the same triplets. One-pixel
+# Do both sides give the same answers? On the same triplets, PGD agrees with the released procedure, flipped or not, on
+# {glue:text}`same:s`. stAdv flips {glue:text}`stadv_flips:s`, SciPy's optimiser {glue:text}`scipy_flips:s`. One-pixel
 # spends {glue:text}`evaluations:s` evaluations a triplet on either side.
 #
 # How much is left to gain? A step of PGD takes {glue:text}`overhead:s` times as long as the bare published network takes forward

@@ -33,8 +33,9 @@ import torch
 from myst_nb import glue
 
 from simlib.kernels.images import LEVELS
-from simlib.report.figures import COLORS, Panel, picture_grid
+from simlib.report.figures import Panel, picture_grid
 from simlib.report.provenance import provenance
+from simlib.report.style import COLORS
 from simlib.report.tables import Table
 from simlib.triplets import DISTORTIONS, EMBEDDED, photos
 from simlib.triplets.distortions import apply

@@ -30,7 +30,7 @@ import json
 
 from myst_nb import glue
 
-from simlib.book import repository
+from simlib.checkout import repository
 from simlib.report.benchmark import named
 from simlib.report.benchmark_figures import cost_bars
 from simlib.report.provenance import provenance
@@ -144,14 +144,14 @@ Table(
 )
 
 # %% [markdown]
-# How such a run is started, on one machine, on several and under Slurm, tells {doc}`../book/how-to-scale`.
+# {doc}`../book/how-to-scale` explains how to start such a run on one machine, on several and under Slurm.
 #
 # ## What this cannot say
 #
 # - **Seconds are by the clock.** Other work on the same cores makes them longer. The reference run had one process on each of its two cores, and no other work of ours beside it; to know what a run costs on another machine, run the plan there on some triplets, and give its store to this page.
 # - **It is a rule of three.** Time for each triplet is taken to stay as it was. That holds as long as every worker has its cores to itself; shared memory bandwidth, a slow disk or a busy head node do not show here.
 # - **Other triplets, other times.** Attacks that stop at a flip are fast where flips are easy. Larger images cost about as much more as they have more pixels.
-# - **Nothing about graphics processors**, which do the same work in a fraction of the time and are paid by another unit. To know, run the plan on one shard there: the estimate that `simlib run` prints comes from a short look at the machine it runs on.
+# - **Nothing about graphics processors**, which do the same work in a fraction of the time and are paid by another unit. To know, run the plan on one shard there: the bar of `simlib run` shows its rate, and this page reads its store.
 # - **More triplets do not mend a poor sample.** Any number of patches of a few photographs is still these few photographs.
 
 # %% tags=["hide-input"]
