@@ -9,7 +9,7 @@ PAGES := $(BUILD)/book
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lab results reference publish bench clean
+.PHONY: help book check test style lab results reference publish bench clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,12 +18,17 @@ book: $(VENV)/book.stamp  ## execute the notebooks (profile quick) and render th
 	$(BIN)/simlib notebooks --profile quick --output $(BUILD)/notebooks/quick
 	$(BIN)/simlib book build --notebooks $(BUILD)/notebooks/quick --output $(PAGES)
 
-test: $(VENV)/dev.stamp  ## style, types, unit tests, notebooks (profile smoke), pages in a browser
+check: style  ## style, types and the fast tests: after each change
+	$(BIN)/python -m pytest --numprocesses auto -m "not slow"
+
+test: style  ## everything: also slow tests, notebooks (profile smoke), pages in a browser
+	$(BIN)/python -m tests.browser
+	$(BIN)/python -m pytest --numprocesses auto
+
+style: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
-	$(BIN)/python -m tests.browser
-	$(BIN)/python -m pytest --numprocesses auto
 
 lab: $(VENV)/book.stamp  ## open the notebooks in JupyterLab
 	cd notebooks && ../$(BIN)/jupyter lab

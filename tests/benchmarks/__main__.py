@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from simlib import metrics
-from simlib.code import code_hash
 from simlib.files import written_whole
 from simlib.kernels.device import pick_device
+from simlib.provenance import code_hash
 from tests.benchmarks import benchmark, one_pixel, pgd, scaling, stadv
 
 TARGET = Path("_build/bench.json")

@@ -6,18 +6,18 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import torch
 from tqdm import tqdm
 
-from simlib.benchmark import run
+from simlib.attacks import PGD
 from simlib.benchmark.engines import LocalEngine
-from simlib.benchmark.identity import recipes_of, shard_key
 from simlib.benchmark.plan import Data, Plan, PlannedAttack, TransferSet
 from simlib.benchmark.ray_engine import RayEngine
+from simlib.benchmark.recipe import recipes_of, shard_key
+from simlib.benchmark.run import run_plan
 from simlib.benchmark.shard import Done, Task
 from simlib.metrics import Metric
 from simlib.triplets import Triplets
@@ -33,7 +33,7 @@ SHARDS, SHARD_SIZE = 12, 16
 """What the workers are given, which are to be busy for some seconds and to end at about the same time."""
 
 ROUNDS = 5
-PGD = PlannedAttack("PGD(10)", "pgd", "paper", "closer", {"steps": 10, "early_stop": False})
+PGD_10 = PlannedAttack.of(PGD(steps=10, early_stop=False), "PGD(10)", protocol="paper")
 
 
 @dataclass(frozen=True)
@@ -102,25 +102,22 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
 
 def plan_on(metric: Metric, device: torch.device) -> Plan:
     """PGD(10) on a metric, judged by a few fast ones."""
-    shown = TransferSet((metric.spec.name,), TARGETS, (PGD,))
-    return Plan("speed", Data("photos"), transfer=shown, device=device.type)
+    shown = TransferSet(sources=(metric.spec.name,), targets=TARGETS, attacks=(PGD_10,))
+    return Plan(name="speed", data=Data(n=WARM_UP), transfer=shown, device=device.type)
 
 
 def spend(plan: Plan, device: torch.device, n: int) -> Spent:
     """Run a plan on n triplets, into an empty store."""
-    plan = replace(plan, data=replace(plan.data, n=n))
+    plan = plan.model_copy(update={"data": Data(n=n)})
     engine, data = Watched(device), WatchedData(drawn(plan.data.source, n, seed=plan.data.seed))
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        mock.patch.object(run, "drawn", lambda *_, **__: data),
-    ):
-        whole = seconds(lambda: run.run_plan(plan, folder, engine=engine))
+    with tempfile.TemporaryDirectory() as folder:
+        whole = seconds(lambda: run_plan(plan, folder, triplets=data, engine=engine))
     return Spent(whole / n, data.seconds / whole, 1 - (engine.seconds + data.seconds) / whole)
 
 
 def ray_workers(plan: Plan) -> dict[str, Any]:
     """Compare two Ray workers with one on the processor, a thread each, in turn."""
-    plan = replace(plan, device="cpu", shard_size=SHARD_SIZE)
+    plan = plan.model_copy(update={"device": "cpu", "shard_size": SHARD_SIZE})
     recipes = tuple(recipes_of(plan, torch.device("cpu"))["transfer"])
     triplets = drawn(plan.data.source, SHARDS * SHARD_SIZE)
     parts = [triplets[start : start + SHARD_SIZE] for start in range(0, len(triplets), SHARD_SIZE)]
@@ -149,7 +146,6 @@ def ray_workers(plan: Plan) -> dict[str, Any]:
 
 
 def warm_up(engine: RayEngine, tasks: list[Task]) -> None:
-    """Have every worker compute something."""
-    while len(engine.places) < engine.size:
+    """Have every worker compute something; the first round ends before the last worker has started."""
+    for _ in range(3):
         list(engine.run(tasks))
-    list(engine.run(tasks))

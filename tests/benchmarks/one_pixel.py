@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from functools import partial
 from typing import Any
 
 import torch
 from scipy.optimize import differential_evolution
 from tqdm import tqdm
 
-from simlib.attacks import RankFlip
-from simlib.attacks.sparse import one_pixel
+from simlib.attacks import OnePixel, RankFlip
 from simlib.kernels.images import LEVELS
 from simlib.metrics import Metric
 from simlib.metrics.deep import FeatureDistance
@@ -39,7 +37,7 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
     problem = RankFlip(metric, triplets)
     distance = as_published(metric).to(device)
     slow_threads = faster_thread_count(lambda: flips_alone(distance, triplets[0], generations=1), threads)
-    attack = partial(one_pixel, population=POPULATION, generations=GENERATIONS, early_stop=False)
+    attack = OnePixel(population=POPULATION, generations=GENERATIONS, early_stop=False)
     seconds(lambda: attack(problem))
     results, alone, ratios = [], list[bool](), []
     for index in tqdm(range(ROUNDS), desc="one-pixel, batched and one by one", unit="round"):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from simlib.attacks import AttackResult, RankFlip, pgd
+from simlib.attacks import PGD, AttackResult, RankFlip
 from simlib.attacks.gradient import PAPER_EPS, PAPER_STEP
 from simlib.attacks.objective import margin_and_gradient
 from simlib.kernels.projection import project_linf
@@ -32,7 +32,7 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
     problem = RankFlip(metric, triplets)
     distance = as_published(metric).to(device)
     slow_threads = faster_thread_count(lambda: attack_some(distance, triplets[:4]), threads)
-    attack_all = partial(pgd, problem, protocol="paper", batch_size=TRIPLETS)
+    attack_all = partial(PGD(), problem, protocol="paper", batch_size=TRIPLETS)
     seconds(attack_all)
     share = TRIPLETS // ROUNDS
     ratios, alone, batched = [], list[OneByOne](), list[AttackResult]()

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from simlib.attacks import RankFlip, pgd
+from simlib.attacks import PGD, RankFlip
 from simlib.metrics import Metric
 from simlib.triplets import photos
 from tests.benchmarks.timing import circumstances, seconds
@@ -53,7 +53,7 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
 
 def attack(problem: RankFlip) -> Any:
     """Take all steps on all triplets, so that every batch costs the same."""
-    return pgd(problem, steps=STEPS, early_stop=False, batch_size=BATCH)
+    return PGD(steps=STEPS, early_stop=False)(problem, batch_size=BATCH)
 
 
 def working_megabytes(problem: RankFlip, device: torch.device) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from simlib.attacks import AttackResult, RankFlip, stadv
+from simlib.attacks import AttackResult, RankFlip, StAdv
 from simlib.kernels.flow import smoothness
 from simlib.metrics import Metric
 from simlib.metrics.deep import FeatureDistance
@@ -32,7 +32,7 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
     problem = RankFlip(metric, triplets)
     distance = as_published(metric).to(device)
     slow_threads = faster_thread_count(lambda: attack_some(distance, triplets[:1]), threads)
-    attack_all = partial(stadv, problem, protocol="paper", batch_size=TRIPLETS)
+    attack_all = partial(StAdv(), problem, protocol="paper", batch_size=TRIPLETS)
     seconds(attack_all)
     alone, times, batched = list[Moved](), [], list[AttackResult]()
     ratios = []
