@@ -85,7 +85,7 @@ def check_budget(attack: Any, result: AttackResult) -> None:
         elif getattr(attack, "norm", "linf") == "l2":
             assert change.flatten(1).norm(dim=1).max() <= getattr(attack, "eps", 1e9) + 1e-5
         elif attack.name not in ("stadv", "fmn", "flip-radius"):
-            assert change.abs().max() <= EPS + 1e-6
+            assert change.abs().max() <= getattr(attack, "eps", EPS) + 1e-6
 
 
 def check_alike(found: AttackResult, whole: AttackResult, order: Any) -> None:
@@ -114,6 +114,20 @@ def test_contract(attack: Attack, protocol: Protocol, target: Target, triplets: 
     assert result.names == triplets.names
     assert ((result.backwards <= result.forwards) & (result.forwards > 0)).all()
     assert all(len(values) == len(triplets) for values in result.details.values())
+
+
+@given(eps=st.floats(1e-3, 0.3), protocol=st.sampled_from(get_args(Protocol)), seed=st.integers(0, 99))
+@settings(max_examples=12, deadline=None)
+def test_any_budget_is_kept(eps: float, protocol: Protocol, seed: int) -> None:
+    problem = RankFlip(any_weights("l2"), photos(2, seed=seed, side=16))
+    euclidean = APGD(eps=10 * eps, norm="l2", steps=3)
+    for attack in (
+        PGD(eps=eps, step=eps / 2, steps=4),
+        APGD(eps=eps, steps=3),
+        euclidean,
+        Square(eps=eps, queries=5),
+    ):
+        check_budget(attack, attack(problem, protocol=protocol, seed=seed))
 
 
 @every_case
