@@ -75,8 +75,8 @@ class _Entry(tarfile.TarInfo):
             entry = super().frombuf(buf, encoding, errors)
         except tarfile.HeaderError as error:
             # tarfile takes a damaged header for the end of the archive, and says nothing.
-            if any(buf):
-                raise tarfile.ReadError(f"a damaged header: {error}") from error
+            if any(buf) or not buf:
+                raise tarfile.ReadError(f"a damaged or missing header: {error}") from error
             raise
         # tarfile would read such a header into memory at once, however long it claims to be.
         if entry.type in _HEADERS and not 0 <= entry.size <= _MOST_HEADER_BYTES:
@@ -103,7 +103,7 @@ def _unpack(archive: Path, folder: Path, most_bytes: int, most_files: int, progr
             ) from error
         reason = error if isinstance(error, _RefusedError) else f"it is damaged or cut short: {error}"
         raise InputError(
-            f"The archive {archive} is refused: {reason}. Get it anew, and from those who publish it."
+            f"The archive {archive} is refused: {reason}. Download it again from those who publish it."
         ) from error
 
 
@@ -119,9 +119,11 @@ def _extract_all(stream: Any, folder: Path, most_bytes: int, most_files: int) ->
                     raise _RefusedError(f"it holds more than {most_files} files")
                 _validate(entry, folder)
                 tar.extract(entry, folder, set_attrs=False, filter="data")
-        # gzip compares the checksum at the very end, which lies behind the end of the tar archive.
-        while inflated.read(1 << 20):
-            pass
+            # Behind its end an archive is filled up with zeros. At the very end, gzip compares the checksum.
+            rest: Any = tar.fileobj
+            while content := rest.read(1 << 20):
+                if content.strip(b"\0"):
+                    raise _RefusedError("there is something behind its end, or a header is zero")
 
 
 def _validate(entry: tarfile.TarInfo, folder: Path) -> None:

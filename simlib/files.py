@@ -12,7 +12,7 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
-from simlib.errors import OutputError
+from simlib.errors import InputError, OutputError
 
 
 @contextlib.contextmanager
@@ -96,6 +96,22 @@ def _flush(path: Path, flags: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def listed(folder: Path, prefix: str, suffix: str) -> list[Path]:
+    """List the files of a folder whose names begin and end so, in order; none if there is no such folder.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    # Path.glob takes a folder that may not be read for an empty one.
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be read: {error}. Correct that first.") from error
+    return [folder / name for name in sorted(names) if name.startswith(prefix) and name.endswith(suffix)]
 
 
 def make_folder(path: Path) -> Path:

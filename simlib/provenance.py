@@ -15,10 +15,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import resolve_name
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simlib import __version__
+from simlib.errors import InputError
 
 if TYPE_CHECKING:
     import torch
@@ -42,11 +44,14 @@ def code_hash(*modules: str) -> str:
 
     Args:
         modules: dotted names, such as ``"simlib.attacks.gradient"``; all of simlib if none is given. A module
-            outside simlib, such as one that defines a user's attack, counts with the file it was loaded from.
+            outside simlib, such as one that defines a user's attack, counts with its file as it is now.
+
+    Raises:
+        InputError: a module outside simlib has no file, as what is defined in a notebook.
     """
     digest = hashlib.sha256()
     for name in sorted(reached(modules) if modules else _SOURCES):
-        digest.update(f"{name} {_fingerprint(name)}\n".encode())
+        digest.update(f"{name} {_fingerprint(_source_of(name))}\n".encode())
     return digest.hexdigest()
 
 
@@ -54,14 +59,18 @@ def reached(modules: Iterable[str]) -> set[str]:
     """Return the names of modules, and of all modules of simlib that they import, directly or not.
 
     A name that a package only passes on is followed to the module that defines it. An import of a whole
-    package reaches all that the package passes on. Imports for type checkers are not followed.
+    package reaches all that the package passes on. Imports for type checkers are not followed. Of a module
+    outside simlib, the modules in and below its own folder are reached, too.
     """
     found, left = set[str](), list(modules)
     while left:
         name = left.pop()
         if name not in found:
             found.add(name)
-            left.extend(_imports_of(name))
+            source = _source_of(name)
+            left.extend(_imports_of(source))
+            if name not in _SOURCES:
+                left.extend(_imports_beside(name, source))
     return found
 
 
@@ -92,22 +101,48 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-@cache
-def _tree(module: str) -> ast.Module:
+def _source_of(module: str) -> bytes:
     if module in _SOURCES:
-        return ast.parse(_SOURCES[module])
+        return _SOURCES[module]
+    if (file := _file_of(module)) is None:
+        raise InputError(
+            f"The code of the module {module} cannot be read, so its results cannot be told from those of an "
+            "older version. Put what it defines into a .py file, and import that."
+        )
+    return file.read_bytes()
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the file of Python code that a module was loaded from."""
     file = getattr(sys.modules.get(module), "__file__", None)
-    return ast.parse(Path(file).read_bytes()) if file and file.endswith(".py") else ast.Module([], [])
+    return Path(file).resolve() if file and file.endswith(".py") else None
 
 
 @cache
-def _imports_of(module: str) -> frozenset[str]:
-    return frozenset(_imported(_tree(module)))
+def _imports_of(source: bytes) -> frozenset[str]:
+    return frozenset(_imported(ast.parse(source)))
+
+
+def _imports_beside(module: str, source: bytes) -> Iterator[str]:
+    """List what a module outside simlib imports from its own folder, or from below it."""
+    file, package = _file_of(module), getattr(sys.modules[module], "__package__", None)
+    for node in _executed(ast.parse(source)):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = resolve_name("." * node.level + (node.module or ""), package)
+            names = [base, *(f"{base}.{each.name}" for each in node.names)]
+        for name in names:
+            there = _file_of(name)
+            # A virtual environment may lie below the folder.
+            if file and there and name not in _SOURCES and "site-packages" not in there.parts:
+                yield from [name] if file.parent in there.parents else []
 
 
 @cache
-def _fingerprint(module: str) -> str:
-    return hashlib.sha256(json.dumps(_shape(_tree(module))).encode()).hexdigest()
+def _fingerprint(source: bytes) -> str:
+    return hashlib.sha256(json.dumps(_shape(ast.parse(source))).encode()).hexdigest()
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -132,7 +167,7 @@ def _defining(module: str, name: str) -> str:
     """Return the module that defines what is imported from a module by a name."""
     if f"{module}.{name}" in _SOURCES:
         return f"{module}.{name}"
-    for node in _tree(module).body if module in _PACKAGES else ():
+    for node in ast.parse(_SOURCES[module]).body if module in _PACKAGES else ():
         if isinstance(node, ast.ImportFrom) and node.module and node.module in _SOURCES:
             for each in node.names:
                 if name == (each.asname or each.name):

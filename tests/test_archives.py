@@ -98,6 +98,7 @@ FOLDER = {"type": tarfile.DIRTYPE}
 SPARSE = {"GNU.sparse.map": "0,7", "GNU.sparse.size": "99999"}
 GLOBAL = header(tarfile.XGLTYPE, 512, b"9 a=bcde\n")
 OUT, SYSTEM, TWICE = "leads out", "does not mean the same", "occurs twice"
+MISSING = "a damaged or missing header"
 KIND = "is neither a file nor a folder"
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "parent": (tar_of(entry("../evil.txt")), OUT),
@@ -133,7 +134,13 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "no archive": (b"<html>Not found</html>" * 99, "damaged"),
     "nothing": (b"", "damaged"),
     "cut": (tar_of(entry("a", bytes(9000)))[:6000], "damaged"),
-    "damaged header": (tar_of(entry("a"), entry("name")).replace(b"name", b"nape"), "a damaged header"),
+    "damaged header": (
+        tar_of(entry("a"), entry("name")).replace(b"name", b"nape"),
+        MISSING,
+    ),
+    # Such an archive has no end, or goes on behind it.
+    "cut between files": (tar_of(entry("a"), entry("b"))[:1024], MISSING),
+    "zero header": (bytes(512).join([tar_of(entry("a"))[:1024], tar_of(entry("b"))]), "behind its end"),
 }
 
 

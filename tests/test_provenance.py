@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from simlib import provenance
 from simlib.attacks import PGD, Square
 from simlib.benchmark.plan import PlannedAttack
 from simlib.benchmark.recipe import recipe_of
+from simlib.errors import InputError
 from simlib.provenance import code_hash, describe_device, imports_in, reached, versions
 
 CPU = torch.device("cpu")
@@ -27,7 +29,7 @@ Edit = Callable[[str, str, str], None]
 
 
 def forget() -> None:
-    for each in (provenance._tree, provenance._imports_of, provenance._fingerprint):
+    for each in (provenance._imports_of, provenance._fingerprint):
         each.cache_clear()
 
 
@@ -147,19 +149,31 @@ def test_code_for_type_checkers_only_is_not_followed(edit: Edit) -> None:
     assert "simlib.attacks.attack" not in reached(["simlib.attacks.result"])
 
 
-def test_a_module_of_a_user_counts_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module, file = ModuleType("mine"), tmp_path / "mine.py"
-    module.__file__ = str(file)
-    monkeypatch.setitem(sys.modules, "mine", module)
+def test_a_module_of_a_user_counts_with_its_file_and_what_lies_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file, helper = tmp_path / "mine.py", tmp_path / "helper_of_mine.py"
     hashes = list[str]()
-    for text in ("from simlib.attacks import FMN\nx = 1\n", "from simlib.attacks import FMN\nx = 2\n"):
-        file.write_text(text)
-        forget()
+    for x, y in ((1, 1), (2, 1), (2, 2)):
+        file.write_text(f"import numpy\nfrom simlib.attacks import FMN\nimport helper_of_mine\nx = {x}\n")
+        helper.write_text(f"y = {y}\n")
+        importlib.import_module("mine")
         hashes += [code_hash("mine")]
-        assert {"mine", "simlib.attacks.fmn"} <= reached(["mine"])
-        file.write_text(f"# {text}{text}")
-    forget()
-    assert len({*hashes, code_hash("mine"), code_hash("absent")}) == 4
+        file.write_text(f"# a sentence\n{file.read_text()}")
+        assert code_hash("mine") == hashes[-1]
+    found = reached(["mine"])
+    assert {"mine", "helper_of_mine", "simlib.attacks.fmn"} <= found and "numpy" not in found
+    assert len(set(hashes)) == 3
+    for name in ("mine", "helper_of_mine"):
+        monkeypatch.delitem(sys.modules, name)
+
+
+def test_code_without_a_file_has_no_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "notebook", ModuleType("notebook"))
+    with pytest.raises(InputError, match=r"code of the module notebook cannot be read.* into a \.py file"):
+        code_hash("notebook")
 
 
 def test_a_copy_of_the_package_has_the_same_hashes_until_its_code_changes(tmp_path: Path) -> None:

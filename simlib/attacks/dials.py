@@ -100,7 +100,10 @@ def _at_most_1(name: str, value: Any, advice: str) -> float:
 
 
 def _number(name: str, value: Any, bound: str, holds: Callable[[Any], bool]) -> float:
-    known = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        known = isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        known = False
     if not (known and holds(value)):
         separator = " " if bound.startswith("above") else ", "
         raise InputError(f"{name} is {value!r}. It must be a finite number{separator}{bound}.")

@@ -56,7 +56,7 @@ def _several(name: str, value: Any) -> tuple[Attack, ...]:
 
 
 def _described(name: str, description: Mapping[str, Any]) -> Attack:
-    if "attack" not in description:
+    if not isinstance(description.get("attack"), str):
         raise InputError(f'{name} has an entry without a name. Give it, such as attack = "pgd".')
     return make(description["attack"], {key: value for key, value in description.items() if key != "attack"})
 

@@ -103,7 +103,8 @@ def by_margin(rows: pd.DataFrame, bounds: Sequence[float] = (0.2, 0.4, 0.6, 0.8,
     """Count flips by how clear the rank is before the attack, with one entry for each range.
 
     The measure is the ratio of the smaller to the larger distance by the source, as Ghildyal & Liu 2023
-    report it: 1 where both images are equally close.
+    report it: 1 where both images are equally close. Triplets with a distance below zero have none, and are
+    in no range.
 
     Args:
         rows: of one attack on one metric. Those of the metric itself: then all count, flips as the protocol
@@ -118,9 +119,11 @@ def by_margin(rows: pd.DataFrame, bounds: Sequence[float] = (0.2, 0.4, 0.6, 0.8,
     """
     edges = [0.0, *bounds]
     if any(low >= high for low, high in pairwise(edges)) or edges[-1] != 1:
-        raise InputError(f"The bounds are {list(bounds)}. Give rising ones above 0, the last 1.")
+        raise InputError(f"The bounds are {list(bounds)}. Give increasing numbers above 0, ending with 1.")
     table = _Flips.of(rows)
-    kinds = np.clip(np.searchsorted(edges, table.ratios(), side="right") - 1, 0, len(bounds) - 1)
+    ratios = table.ratios()
+    kinds = np.clip(np.searchsorted(edges, ratios, side="right") - 1, 0, len(bounds) - 1)
+    kinds[np.isnan(ratios)] = -1
     labels = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
     return [Stratum(label, table.rate(kinds == number)) for number, label in enumerate(labels)]
 
@@ -199,10 +202,14 @@ class _Flips:
         return rate_in(self.rows, flags(self.rows, self.flips), among & counted)
 
     def ratios(self) -> NDArray[np.float64]:
-        """Return the smaller over the larger distance by the source, unattacked, (N,); 1 for 0 over 0."""
+        """Return the smaller over the larger distance by the source, unattacked, (N,); 1 for 0 over 0.
+
+        NaN where one of them is below zero: their ratio has no meaning.
+        """
         distances = np.stack([numbers(self.own, column) for column in ("distance0", "distance1")])
         smaller, larger = distances.min(0), distances.max(0)
         ratio = np.divide(smaller, larger, out=np.ones_like(larger), where=larger > 0)
+        ratio[smaller < 0] = np.nan
         known = dict(zip(texts(self.own, "triplet"), ratio, strict=True))
         if missing := [name for name in texts(self.rows, "triplet") if name not in known]:
             raise InputError(

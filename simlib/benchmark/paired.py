@@ -44,7 +44,7 @@ def difference(first: Values, second: Values, photographs: Values | None) -> Dif
     second = booleans(second, "second", n)
     groups = grouped(photographs, n)
     if n == 0:
-        raise InputError("A difference needs at least one sample. Give some that both were looked at on.")
+        raise InputError("A difference needs at least one sample. Give samples that both were measured on.")
     gains = first.astype(float) - second.astype(float)
     error, shared = squared_error((1 + gains) / 2, groups)
     value = float(gains.mean())

@@ -32,6 +32,9 @@ from simlib.metrics.registry import spec_of
 SHARD_SIZE = 64
 """Triplets that are computed together, and lost together when a run is killed."""
 
+_MOST = 2**31 - 1
+"""The largest number of triplets that can be asked for."""
+
 STORED = {"stored": True}
 """The context in which the plan of a stored run is read."""
 
@@ -81,7 +84,7 @@ class Data(_Section):
     """
 
     source: StrictStr = "photos"
-    n: Annotated[StrictInt, Field(ge=1)] | None = None
+    n: Annotated[StrictInt, Field(ge=1, le=_MOST)] | None = None
     seed: Annotated[StrictInt, Field(ge=0)] = 0
 
 
@@ -128,15 +131,19 @@ class PlannedAttack(_Section):
             return content
         own = {key: value for key, value in content.items() if key in cls.model_fields}
         beside = {key: value for key, value in content.items() if key not in cls.model_fields}
-        return {"title": str(content.get("attack", "")), **own, "dials": {**own.get("dials", {}), **beside}}
+        dials = own.get("dials", {})
+        if isinstance(dials, Mapping):
+            dials = {**dials, **beside}
+        return {"title": str(content.get("attack", "")), **own, "dials": dials}
 
     @field_validator("dials")
     @classmethod
     def _check_dials(cls, dials: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         attack = info.data.get("attack")
-        if attack and not _is_stored(info):
+        if attack is not None and not _is_stored(info):
             try:
-                make(attack, dials)
+                plain = make(attack, dials).dials()
+                return {name: plain[name] for name in dials}
             except SimlibError as error:
                 title, lines = info.data.get("title", attack), str(error).splitlines()
                 raise ValueError("\n".join(f"{title}: {line}" for line in lines)) from error
@@ -239,7 +246,7 @@ class Plan(_Section):
     white_box: WhiteBox | None = None
     transfer: TransferSet | None = None
     seed: Annotated[StrictInt, Field(ge=0)] = 0
-    shard_size: Annotated[StrictInt, Field(ge=1)] = SHARD_SIZE
+    shard_size: Annotated[StrictInt, Field(ge=1, le=_MOST)] = SHARD_SIZE
     device: StrictStr = "auto"
     keep_images: StrictBool = False
 

@@ -71,6 +71,8 @@ def plan_from_dict(content: Mapping[str, Any], where: str, context: dict[str, An
     """
     try:
         return Plan.model_validate(dict(content), context=context)
+    except RecursionError as error:
+        raise InputError(f"{where} is not a plan: a name or a value in it is nested too deeply.") from error
     except ValidationError as error:
         problems = [f"{_place(each['loc'])}{_problem(each)}" for each in error.errors(include_url=False)]
         # Of an attack without a name, its dials cannot be judged: one line says so.
@@ -85,7 +87,8 @@ def _shipped_files() -> dict[str, Traversable]:
 def _parse(text: str, name: str, where: str) -> Plan:
     try:
         content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    # Numbers of thousands of digits are a ValueError of their own, deep nests a RecursionError.
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where} is not valid TOML: {error}. Correct it there.") from error
     return plan_from_dict({"name": name, **content}, where)
 

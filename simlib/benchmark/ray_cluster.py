@@ -67,8 +67,8 @@ def connect(address: str | None, cpus: int | None) -> tuple[Any, contextlib.Exit
         import ray
     except ImportError as error:
         raise AbsentPackageError(
-            f"The engine 'ray' needs Ray, which is not installed ({error}). {install_hint('ray')} "
-            "Or choose the engine 'local'."
+            f"The engine 'ray' needs Ray, which is not installed ({error}). "
+            f"Install it: {install_hint('ray')}. Or choose the engine 'local'."
         ) from error
     connection = contextlib.ExitStack()
     if not ray.is_initialized():

@@ -189,8 +189,8 @@ def _report(task: Task, tries: int, error: _DiedError) -> None:
     if tries == TRIES:
         raise EngineError(
             f"Shard {task.number} ({task.shard}) was tried {TRIES} times, and each time its worker died; "
-            "perhaps its memory ran out, of which a smaller shard_size or batch_size needs less. What is "
-            f"finished is in the store. What Ray says of the last worker: {error}"
+            "Perhaps its memory ran out: try a smaller shard_size or batch_size. What is finished is in the "
+            f"store. What Ray says of the last worker: {error}"
         ) from error
     warnings.warn(
         f"The worker of shard {task.number} died (try {tries} of {TRIES}); another one takes over.",

@@ -17,7 +17,8 @@ import torch
 
 from simlib.attacks import Attack
 from simlib.benchmark.plan import Part, Plan, PlannedAttack
-from simlib.kernels.images import to_8bit
+from simlib.errors import InputError
+from simlib.kernels.images import from_8bit, to_8bit
 from simlib.metrics.metric import MetricSpec
 from simlib.metrics.registry import modules_of, spec_of
 from simlib.metrics.weights import digest_of
@@ -88,11 +89,18 @@ def recipe_of(planned: PlannedAttack, seed: int, source: str, target: str, devic
 
 
 def shard_key(triplets: Triplets) -> str:
-    """Return the address of triplets: of their pixels (8 bits), names, photographs, distortions, labels."""
+    """Return the address of triplets: of their pixels, names, photographs, distortions, labels.
+
+    Raises:
+        InputError: if the pixels are not levels of 8 bits.
+    """
     digest = hashlib.sha256()
     for images in (triplets.ref, triplets.p0, triplets.p1):
+        levels = to_8bit(images)
+        if (from_8bit(levels) - images).abs().max() > 1e-6:
+            raise InputError("A benchmark is of images of 8 bits. Round these to whole levels of 255.")
         digest.update(str(tuple(images.shape)).encode())
-        digest.update(to_8bit(images).cpu().numpy().tobytes())
+        digest.update(levels.cpu().numpy().tobytes())
     digest.update(triplets.judge.cpu().numpy().tobytes())
     text = [triplets.names, triplets.photographs, triplets.distortions, triplets.label_source]
     digest.update(json.dumps(text).encode())

@@ -98,7 +98,7 @@ def stored_triplets(plan: Plan, store: Store, recipes: Sequence[Recipe]) -> dict
         if (record.plan.data, record.plan.shard_size) == (plan.data, plan.shard_size)
         for shard, size in record.shards
     }
-    present = {shard: store.present(shard, size) for shard, size in sizes.items()}
+    present = {shard: store.present(shard, size, remove=False) for shard, size in sizes.items()}
     return {
         recipe.key: sum(sizes[shard] for shard, keys in present.items() if recipe.key in keys)
         for recipe in recipes

@@ -24,7 +24,7 @@ from torch import Tensor
 from simlib.benchmark.rows import SCHEMA
 from simlib.benchmark.shard import Done
 from simlib.errors import InputError
-from simlib.files import make_folder, written_whole
+from simlib.files import listed, make_folder, written_whole
 
 _ABOUT = b"simlib"
 _IMAGES = pa.schema([("triplet", pa.string()), ("image", pa.binary())])
@@ -35,8 +35,8 @@ class DamagedError(InputError):
 
 
 def files_of(folder: Path, shard: str) -> list[Path]:
-    """List the files of a shard in a folder, in a fixed order; none if there is no such folder."""
-    return sorted(folder.glob(f"{shard}-*.parquet"))
+    """List the files of a shard in a folder, as :func:`simlib.files.listed` does."""
+    return listed(folder, f"{shard}-", ".parquet")
 
 
 def remove_leftovers(folder: Path, shard: str) -> None:

@@ -226,7 +226,9 @@ def grouped(photographs: Values | None, n: int) -> NDArray[Any]:
         return np.arange(n)
     array = array_of(photographs)
     if array.dtype == np.bool_:
-        raise InputError("photographs are booleans. Give names or numbers; samples that count go last.")
+        raise InputError(
+            "photographs must be names or numbers, not booleans. Did you mean among, the last argument?"
+        )
     _require_length(array, "photographs", n)
     return array
 

@@ -31,7 +31,7 @@ from simlib.benchmark.record import RunRecord, load_record, save_record
 from simlib.benchmark.rows import SCHEMA
 from simlib.benchmark.shard import Done
 from simlib.errors import InputError, OutputError, unknown_name
-from simlib.files import Lock, make_folder, written_whole
+from simlib.files import Lock, listed, make_folder, written_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,11 +72,11 @@ class Store:
             sealed.remove_leftovers(folder, shard)
         return lock
 
-    def present(self, shard: str, triplets: int) -> set[str]:
+    def present(self, shard: str, triplets: int, *, remove: bool = True) -> set[str]:
         """Return the keys of the recipes whose rows are there, whole, for a shard of so many triplets.
 
         Every file is read entirely and checked. One that is damaged is removed, with a warning, so that what
-        it held is computed again.
+        it held is computed again; without ``remove`` it only counts as not there.
 
         Raises:
             InputError: a file cannot be read.
@@ -84,7 +84,9 @@ class Store:
         """
         found: set[str] = set()
         for path in sealed.files_of(self._rows, shard):
-            found.update(_or_removed(path, lambda path: sealed.recipes_in(path, shard, triplets)) or ())
+            found.update(
+                _or_removed(path, lambda path: sealed.recipes_in(path, shard, triplets), remove) or ()
+            )
         return found
 
     def write(self, done: Done) -> None:
@@ -121,7 +123,7 @@ class Store:
 
     def records(self) -> list[RunRecord]:
         """Return the records of all runs, the oldest first; an InputError names one that cannot be read."""
-        found = [load_record(path) for path in (self.folder / "runs").glob("*.json")]
+        found = [load_record(path) for path in listed(self.folder / "runs", "", ".json")]
         return sorted(found, key=lambda record: (record.created, record.key))
 
     def record(self, name_or_key: str | None = None) -> RunRecord:
@@ -194,13 +196,15 @@ class Store:
             )
 
 
-def _or_removed(path: Path, read: Callable[[Path], _Read]) -> _Read | None:
+def _or_removed(path: Path, read: Callable[[Path], _Read], remove: bool = True) -> _Read | None:
     """Read a file; a damaged one is removed, with a warning, and counts as not there: None."""
     try:
         return read(path)
     except FileNotFoundError:
         return None
     except sealed.DamagedError as error:
+        if not remove:
+            return None
         warnings.warn(f"{error} It was removed, and is computed again.", stacklevel=3)
     try:
         path.unlink(missing_ok=True)

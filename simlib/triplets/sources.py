@@ -83,7 +83,7 @@ def drawn(data: str | os.PathLike[str], n: int | None, *, seed: int = 0) -> Draw
         require_count("n", n, 1)
     if data == "photos":
         if n is None:
-            raise InputError("There is no end to the triplets of photos. Set n, such as n = 512.")
+            raise InputError("photos has no fixed number of triplets. Set n, such as n = 512.")
         return _Photos(n, seed)
     stored, what = open_triplets(data), "triplets"
     if data == "bapps":

@@ -149,6 +149,13 @@ def test_the_margin_is_that_of_the_source() -> None:
         by_margin(other)
 
 
+def test_distances_below_zero_have_no_ratio() -> None:
+    rows = rows_of(
+        "a", "PGD", distance0=[-3.0, -1.0, 1.0, 2.0], distance1=[-2.0, 1.0, 2.0, 4.0], flipped=True
+    )
+    assert [each.rate for each in by_margin(rows, (0.6, 1.0))] == [wilson(2, 2), None]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

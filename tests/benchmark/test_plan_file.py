@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from simlib.attacks import APGD, FGSM, FMN, PAPER_EPS, PAPER_STEP, PAPER_STEPS, PGD, StAdv, Strongest
@@ -210,6 +211,36 @@ NESTED = {"attack": "strongest", "attacks": [{"attack": "pgd", "eps": 3}]}
 def test_what_is_wrong_alone(content: dict[str, object], problem: str) -> None:
     (found,) = problems_of(content)
     assert found.startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = " + 20_000 * "[", "not valid TOML"),
+        ("x = 1" + 5_000 * "0", "not valid TOML"),
+        (f'[white_box]\nmetrics = ["{3000 * "transformed:"}l2"]\nattacks = []', "nested too deeply"),
+        ("[data]\nn = 1" + 30 * "0", "n is 1000"),
+        *(
+            (f'[white_box]\nmetrics = ["l2"]\nattacks = [{{ attack = {attack} }}]', message)
+            for attack, message in {
+                '"pgd", dials = 5': "dials is 5",
+                '"pgd", eps = 1' + 400 * "0": "must be a finite number",
+                '"strongest", attacks = [{ attack = ["x"] }]': "an entry without a name",
+                '""': "Unknown attack ''",
+            }.items()
+        ),
+    ],
+)
+def test_a_hostile_plan_has_a_message(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "hostile.toml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_plan(tmp_path / "hostile.toml")
+
+
+def test_dials_become_plain_numbers() -> None:
+    planned = PlannedAttack(title="a", attack="pgd", dials={"steps": np.int64(3), "eps": np.float64(0.1)})
+    plan = Plan(name="x", white_box=WhiteBox(metrics=("l2",), attacks=(planned,)))
+    assert plan_to_dict(plan)["white_box"]["attacks"][0]["steps"] == 3
 
 
 def test_an_attack_by_gradient_on_a_metric_without_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from functools import cache
 from typing import Any
@@ -157,6 +158,21 @@ def test_a_metric_that_refuses_the_images_says_so() -> None:
     triplets = random_triplets(2, side=24)
     with pytest.raises(InputError, match="VIF needs images of at least"):
         run_shard(task(triplets, recipes_of(plan, CPU)["white-box"]), Models(CPU))
+
+
+def test_a_metric_that_gives_nan_is_no_robust_one(
+    triplets: Triplets, recipes: list[Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judges = Models(CPU)
+    monkeypatch.setattr(judges["gmsd"], "compare", lambda reference, features: torch.full((12,), torch.nan))
+    with pytest.raises(InputError, match=f"gmsd gives NaN for triplet {triplets.names[0]}"):
+        run_shard(task(triplets, [each for each in recipes if each.target != "l2"]), judges, batch_size=12)
+
+
+def test_only_images_of_8_bits_have_an_address(triplets: Triplets) -> None:
+    between = dataclasses.replace(triplets, p0=triplets.p0 * 0.999)
+    with pytest.raises(InputError, match="images of 8 bits"):
+        shard_key(between)
 
 
 def test_memory_decides_how_many_fit(monkeypatch: pytest.MonkeyPatch) -> None:

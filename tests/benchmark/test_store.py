@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -166,6 +167,8 @@ def test_of_a_damaged_file_only_its_rows_are_lost(store: Store, damage: str, tmp
         path = found.rename(path.with_name(found.name.replace("s5", "s2")))
     with pytest.raises(InputError, match=rf"{path.name} .*To have its rows again, run the plan: simlib run"):
         store.rows(made_record())
+    assert store.present("s2", 3, remove=False) == set()
+    assert path.exists()
     with pytest.warns(UserWarning, match=rf"{path.name} .* It was removed, and is computed again"):
         assert store.present("s2", 3) == set()
     assert not path.exists()
@@ -305,6 +308,16 @@ def test_a_store_that_may_not_be_written_is_read(tmp_path: Path) -> None:
 
 
 # Records.
+
+
+def test_a_folder_that_cannot_be_read_is_not_empty(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> list[str]:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    for read in (store.records, lambda: store.present("s1", 3)):
+        with pytest.raises(InputError, match=r"cannot be read: .*Permission denied"):
+            read()
 
 
 def test_records_are_found_by_name_and_by_key(store: Store) -> None:

@@ -55,7 +55,8 @@ attacks = [{ attack = "brighten" }]
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(ATTACKS, Brighten.name, register(Brighten))
+    monkeypatch.setitem(ATTACKS, Brighten.name, Brighten)
+    assert register(Brighten) is Brighten
     (tmp_path / "toy.toml").write_text(PLAN)
     return tmp_path / "toy.toml"
 

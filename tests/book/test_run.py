@@ -162,7 +162,7 @@ def edit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
     """Give a function that changes the code of a module for this test."""
 
     def forget() -> None:
-        for cached in (provenance._tree, provenance._imports_of, provenance._fingerprint):
+        for cached in (provenance._imports_of, provenance._fingerprint):
             cached.cache_clear()
 
     def change(module: str) -> None:

@@ -211,13 +211,15 @@ def test_a_huge_picture_is_refused_before_memory_is_taken_for_it(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     (tmp_path / "huge.png").write_bytes(png_of(*size, 8, 2, bytes(1000)))
-    tracemalloc.start()
-    for read in (read_image, read_size):
+    peaks = list[int]()
+    # Twice, because what other threads take counts too.
+    for read in (read_image, read_size) * 2:
+        tracemalloc.start()
         with pytest.raises(InputError, match=r"huge\.png claims more than 64 million pixels"):
             read(tmp_path / "huge.png")
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 10_000_000
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert max(map(min, peaks[:2], peaks[2:])) < 10_000_000
 
 
 def test_memory_is_taken_only_for_pictures_that_are_wanted(

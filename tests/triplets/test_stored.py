@@ -462,7 +462,7 @@ def test_seeds_make_other_draws_and_none_is_preferred(folder: Path) -> None:
         ("mine", {"n": 0}, "n is 0. It must be a whole number"),
         ("mine", {"n": True}, "n is True"),
         ("mine", {"n": 1, "seed": -1}, "seed is -1"),
-        ("photos", {"n": None}, "no end to the triplets of photos"),
+        ("photos", {"n": None}, "photos has no fixed number of triplets"),
         ("nowhere", {"n": 1}, r"no data .*nowhere.*photos, bapps, or the path"),
     ],
 )
