@@ -32,7 +32,8 @@ MOST_LINES = 300
 FLOOR_OF = {part: floor for floor, parts in enumerate(FLOORS) for part in parts}
 SOURCES = sorted(ROOT.rglob("*.py"))
 STRANGER = re.compile(
-    r"\b(?:pipx?|uv|conda|mamba)\b[^\n]*\binstall\b[^\n]*?[ '\"`]simlib(?![\w/.])"
+    r"\b(?:pip3?|pipx|uv|poetry|conda|mamba)\b(?:[^\n&|;]|\\\n)*"
+    r"\b(?:install|add)\b(?:[^\n&|;]|\\\n)*?[ '\"`]simlib(?![\w/]|\.\w)"
     r"|^\s*-\s+simlib\s*(?:$|[\[=<>~])",
     re.MULTILINE,
 )
@@ -111,7 +112,11 @@ def test_no_text_would_install_the_package_of_a_stranger(root: Path) -> None:
         ("uv pip install torch simlib==1", True),
         ("dependencies:\n  - simlib\n", True),
         ("pip install -e '.[ray]'", False),
+        ("Run pip3 install simlib.", True),
+        ("uv add simlib", True),
+        ("pip install \\\n  simlib", True),
         ("pip install ./simlib", False),
+        ("pip install -e . && simlib run", False),
         ("Say how to install an optional part of simlib", False),
     ],
 )

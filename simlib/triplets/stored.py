@@ -52,7 +52,7 @@ class TripletFiles:
             proportions are not kept) and rounds to 8 bits again.
 
     Raises:
-        InputError: the side is not a whole number of at least 1.
+        InputError: the side is not a whole number of at least 1, or a name is no readable text.
     """
 
     rows: tuple[StoredTriplet, ...]
@@ -62,6 +62,10 @@ class TripletFiles:
     def __post_init__(self) -> None:
         if self.side is not None:
             require_count("side", self.side, 1)
+        for row in self.rows:
+            # Names become text in files, and not all that a file may be called is text.
+            if not row.name.isprintable() or not row.photograph.isprintable():
+                raise InputError(f"The name of {str(row.ref)!a} is no readable text. Rename the file.")
 
     def __len__(self) -> int:
         return len(self.rows)

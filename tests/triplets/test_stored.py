@@ -498,3 +498,10 @@ def test_absent_bapps_says_in_a_line_how_to_fetch_it(tmp_path: Path, monkeypatch
 
 def test_an_empty_set_has_no_labels() -> None:
     assert TripletFiles((), "human").judge.shape == (0,)
+
+
+@pytest.mark.parametrize("name", ["a\udcff", "a\nb"])
+def test_a_name_that_is_no_text_is_refused(name: str) -> None:
+    row = stored.StoredTriplet(*3 * (Path(name),), 0.5, name, name, "", ("", ""))
+    with pytest.raises(InputError, match="no readable text"):
+        TripletFiles((row,), "human")
