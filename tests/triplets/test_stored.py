@@ -502,6 +502,7 @@ def test_an_empty_set_has_no_labels() -> None:
 
 @pytest.mark.parametrize("name", ["a\udcff", "a\nb"])
 def test_a_name_that_is_no_text_is_refused(name: str) -> None:
-    row = stored.StoredTriplet(*3 * (Path(name),), 0.5, name, name, "", ("", ""))
+    file = Path(name)
+    row = stored.StoredTriplet(file, file, file, 0.5, name, name, "", ("", ""))
     with pytest.raises(InputError, match="no readable text"):
         TripletFiles((row,), "human")
