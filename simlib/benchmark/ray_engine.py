@@ -188,7 +188,7 @@ def _report(task: Task, tries: int, error: _DiedError) -> None:
     """Warn that the worker of a task died; an EngineError ends the run when too many did."""
     if tries == TRIES:
         raise EngineError(
-            f"Shard {task.number} ({task.shard}) was tried {TRIES} times, and each time its worker died; "
+            f"Shard {task.number} ({task.shard}) was tried {TRIES} times, and each time its worker died. "
             "Perhaps its memory ran out: try a smaller shard_size or batch_size. What is finished is in the "
             f"store. What Ray says of the last worker: {error}"
         ) from error
