@@ -119,30 +119,37 @@ def _file_of(module: str) -> Path | None:
 
 
 @cache
+def _tree(source: bytes) -> ast.Module:
+    return ast.parse(source)
+
+
+@cache
 def _imports_of(source: bytes) -> frozenset[str]:
-    return frozenset(_imported(ast.parse(source)))
+    return frozenset(_imported(_tree(source)))
 
 
 def _imports_beside(module: str, source: bytes) -> Iterator[str]:
     """List what a module outside simlib imports from its own folder, or from below it."""
     file, package = _file_of(module), getattr(sys.modules[module], "__package__", None)
-    for node in _executed(ast.parse(source)):
-        names: list[str] = []
+    names: list[str] = []
+    for node in _executed(_tree(source)):
         if isinstance(node, ast.Import):
-            names = [each.name for each in node.names]
+            names += [each.name for each in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = resolve_name("." * node.level + (node.module or ""), package)
-            names = [base, *(f"{base}.{each.name}" for each in node.names)]
-        for name in names:
-            there = _file_of(name)
-            # A virtual environment may lie below the folder.
-            if file and there and name not in _SOURCES and "site-packages" not in there.parts:
-                yield from [name] if file.parent in there.parents else []
+            names += [base, *(f"{base}.{each.name}" for each in node.names)]
+    for name in names:
+        there = _file_of(name)
+        # A virtual environment may lie below the folder.
+        if name in _SOURCES or not (file and there) or "site-packages" in there.parts:
+            continue
+        if file.parent in there.parents:
+            yield name
 
 
 @cache
 def _fingerprint(source: bytes) -> str:
-    return hashlib.sha256(json.dumps(_shape(ast.parse(source))).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(_shape(_tree(source))).encode()).hexdigest()
 
 
 def _imported(tree: ast.AST) -> Iterator[str]:
@@ -167,7 +174,7 @@ def _defining(module: str, name: str) -> str:
     """Return the module that defines what is imported from a module by a name."""
     if f"{module}.{name}" in _SOURCES:
         return f"{module}.{name}"
-    for node in ast.parse(_SOURCES[module]).body if module in _PACKAGES else ():
+    for node in _tree(_SOURCES[module]).body if module in _PACKAGES else ():
         if isinstance(node, ast.ImportFrom) and node.module and node.module in _SOURCES:
             for each in node.names:
                 if name == (each.asname or each.name):

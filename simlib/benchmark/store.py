@@ -215,10 +215,9 @@ def _or_removed(path: Path, read: Callable[[Path], _Read], remove: bool = True) 
 
 def _make_manifest(folder: Path) -> None:
     """Make a folder that holds nothing a store; leave a store as it is."""
-    try:
-        others = [each.name for each in folder.iterdir() if each.name != _MANIFEST and each.suffix != ".part"]
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be read: {error}. Correct that first.") from error
+    others = [
+        each.name for each in listed(folder, "", "") if each.name != _MANIFEST and each.suffix != ".part"
+    ]
     # Looked for last: another process may just be making the store, and writes this file first.
     if (folder / _MANIFEST).exists():
         return
