@@ -18,6 +18,9 @@ PROFILE_VARIABLE = "SIMLIB_PROFILE"
 HEADLESS_VARIABLE = "SIMLIB_HEADLESS"
 """Is set where a program executes a notebook and nobody turns its dials."""
 
+RESULTS_VARIABLE = "SIMLIB_RESULTS"
+"""Names the folder that chapters write results of a benchmark into; "results" where one works, without it."""
+
 
 def repository(start: Path | None = None) -> Path:
     """Return the folder of the book: the one that holds ``_toc.yml`` and ``notebooks/``.

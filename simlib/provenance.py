@@ -55,6 +55,15 @@ def code_hash(*modules: str) -> str:
     return digest.hexdigest()
 
 
+def fingerprints(modules: Iterable[str]) -> dict[str, str]:
+    """Return a short hash of the code of each module that some modules reach, by name.
+
+    Raises:
+        InputError: as :func:`code_hash`.
+    """
+    return {name: _fingerprint(_source_of(name))[:12] for name in sorted(reached(modules))}
+
+
 def reached(modules: Iterable[str]) -> set[str]:
     """Return the names of modules, and of all modules of simlib that they import, directly or not.
 

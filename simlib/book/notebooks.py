@@ -1,22 +1,23 @@
-"""The book's notebooks on disk: pairs ``NN-name.py`` and ``NN-name.ipynb``, written whole or not at all."""
+"""The book's notebooks on disk: pairs ``name.py`` and ``name.ipynb``, written whole or not at all."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jupytext
 import nbformat
+import yaml
+from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
 from simlib.errors import InputError, NotebookError, unknown_name
 from simlib.files import written_whole
-from simlib.provenance import code_hash, imports_in
 
 # papermill and nbclient note there when and where each cell ran, which differs in every run
 _RUN_METADATA = ("papermill", "execution")
+# as ipykernel names itself: another name here would be a change as soon as JupyterLab opens the file
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 # cells that papermill adds to a notebook; they are in no .py file
 _ADDED_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
@@ -24,17 +25,34 @@ _ADDED_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 def find_notebooks(source: Path, names: Sequence[str] | None = None) -> dict[str, Path]:
     """Return name and ``.py`` file of some notebooks of a folder, of all without names, in the book's order.
 
+    That is the order of ``_toc.yml`` beside the folder; notebooks that are not in it come last.
+
     Raises:
-        InputError: the folder holds no notebook.
+        InputError: the folder holds no notebook, or the table of contents cannot be read.
         UnknownNameError: a name that is no notebook's.
     """
-    found = {path.stem: path for path in sorted(source.glob("[0-9][0-9]-*.py"))}
+    contents = source.parent / "_toc.yml"
+    order = [Path(page).name for page in pages(contents)] if contents.is_file() else []
+    files = {path.stem: path for path in sorted(source.glob("*.py"))}
+    found = {name: files[name] for name in dict.fromkeys([*order, *files]) if name in files}
     if not found:
-        raise InputError(f"No notebooks in {source}: their names look like 01-name.py.")
+        raise InputError(f"No notebooks in {source}: they are files like triplets.py, in the percent format.")
     for name in names or ():
         if name not in found:
             raise unknown_name("notebook", name, found)
     return {name: path for name, path in found.items() if not names or name in names}
+
+
+def pages(contents: Path) -> list[str]:
+    """Return the pages that a table of contents names, in order, without suffix.
+
+    Raises:
+        InputError: the file is no table of contents.
+    """
+    try:
+        return list(parse_toc_yaml(contents))
+    except (MalformedError, yaml.YAMLError) as error:
+        raise InputError(f"{contents} cannot be read: {error}. Correct it.") from error
 
 
 def read_source(path: Path) -> Any:
@@ -48,7 +66,7 @@ def read_source(path: Path) -> Any:
         raise NotebookError(
             f'{path} has no parameters cell. Give the cell with its dials the tag: # %% tags=["parameters"]'
         )
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["kernelspec"] = dict(KERNEL)
     return notebook
 
 
@@ -83,18 +101,3 @@ def strip_run(notebook: Any) -> None:
     for holder in (notebook, *notebook.cells):
         for key in _RUN_METADATA:
             holder.metadata.pop(key, None)
-
-
-def notebook_hash(notebook: Any) -> str:
-    """Return the SHA-256 of what the outputs of a notebook came from.
-
-    It covers the cells, and the code of simlib that their imports reach.
-    """
-    cells = [(cell.cell_type, cell.source) for cell in notebook.cells if not was_added(cell)]
-    try:
-        imports = imports_in("\n".join(source for kind, source in cells if kind == "code"))
-        code = code_hash("simlib", *imports)
-    except SyntaxError:
-        # a cell with a command of IPython is no Python; it may import anything
-        code = code_hash()
-    return hashlib.sha256(json.dumps([code, cells]).encode()).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,7 +14,9 @@ from plotly.offline import get_plotlyjs
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
 
-MIME_TYPE = "application/vnd.plotly.v1+json"
+from simlib.report.display import CAPTION, PLOTLY
+from simlib.report.provenance import RUN
+
 SCRIPT = "vendor/plotly.min.js"
 _DEFAULT_HEIGHT = 450
 
@@ -25,21 +28,26 @@ class PlotlyFigure(nodes.General, nodes.Element):
 class PlotlyRenderer:
     """Makes a plotly output part of a page for myst-nb, which finds this class by its entry point."""
 
-    # above image/png and text/html, which a figure may carry for other readers of the notebook
-    mime_priority_overrides: ClassVar[Sequence[tuple[str, str, int]]] = [("*", MIME_TYPE, 1)]
+    # A figure, above image/png and text/html, which it may carry for other readers of the notebook; and a
+    # caption that its figure has already, above the text that is for those readers.
+    mime_priority_overrides: ClassVar[Sequence[tuple[str, str, int]]] = [("*", PLOTLY, 1), ("*", CAPTION, 1)]
 
     @staticmethod
     def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Element] | None:
-        """Return the node of a plotly output, or None for any other type.
+        """Return the nodes of a plotly output with its caption, nothing for what the page has already.
 
-        A figure without ``layout.meta.alt`` is a warning, which fails the build of the book.
+        None is for types that are others' to handle. A figure without ``layout.meta.alt`` is a warning,
+        which fails the build of the book.
         """
-        if data.mime_type != MIME_TYPE:
+        if data.mime_type in (CAPTION, RUN):
+            # something must be there to be chosen instead of what other readers see
+            return [nodes.comment()]
+        if data.mime_type != PLOTLY:
             return None
         figure = data.content if isinstance(data.content, dict) else json.loads(data.content)
         meta = figure.get("layout", {}).get("meta")
-        alt = str(meta.get("alt", "")).strip() if isinstance(meta, dict) else ""
-        if not alt:
+        meta = meta if isinstance(meta, dict) else {}
+        if not (alt := str(meta.get("alt", "")).strip()):
             cell = "?" if data.cell_index is None else data.cell_index + 1
             renderer.logger.warning(
                 f"plotly figure of cell {cell} has no alternative text: "
@@ -47,7 +55,19 @@ class PlotlyRenderer:
                 subtype="plotly_alt",
                 line=data.line,
             )
-        return [PlotlyFigure("", figure=figure, alt=alt)]
+        drawn = PlotlyFigure("", figure=figure, alt=alt)
+        caption = str(meta.get("caption", "")).strip()
+        return [_captioned(drawn, caption, renderer, data) if caption else drawn]
+
+
+def _captioned(drawn: PlotlyFigure, caption: str, renderer: Any, data: Any) -> nodes.figure:
+    """Put a drawing into a figure that the page numbers; a reader can link to it by its first words."""
+    paragraphs = renderer.render_markdown(replace(data, mime_type="text/markdown", content=caption))
+    text = [child for paragraph in paragraphs for child in paragraph.children]
+    captioned = nodes.figure("", drawn, nodes.caption(caption, "", *text))
+    captioned["names"].append(f"fig-{nodes.make_id(' '.join(caption.split()[:6]))}")
+    renderer.renderer.document.note_implicit_target(captioned, captioned)
+    return captioned
 
 
 def visit_plotly_figure(translator: HTML5Translator, node: PlotlyFigure) -> None:

@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from simlib.book.notebooks import (
     find_notebooks,
-    notebook_hash,
     read_notebook,
     read_source,
     strip_run,
@@ -29,7 +28,14 @@ from simlib.book.notebooks import (
     write_notebook,
 )
 from simlib.book.parameters import Values, known_parameters, load_profile, resolve
-from simlib.checkout import DATA_VARIABLE, HEADLESS_VARIABLE, PROFILE_VARIABLE, WEIGHTS_VARIABLE, repository
+from simlib.checkout import (
+    DATA_VARIABLE,
+    HEADLESS_VARIABLE,
+    PROFILE_VARIABLE,
+    RESULTS_VARIABLE,
+    WEIGHTS_VARIABLE,
+    repository,
+)
 from simlib.errors import InputError, NotebookError, OutputError
 
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
@@ -63,7 +69,7 @@ def run_notebooks(
     The cells come from the ``.py`` files; nothing is written beside them.
 
     Args:
-        names: which notebooks, such as ``01-triplets``; all of them by default.
+        names: which notebooks, such as ``triplets``; all of them by default.
         profile: the file of ``params/`` that sets their parameters.
         output: the folder for executed notebooks, ``_build/notebooks/<profile>`` of the book by default.
         jobs: how many notebooks run at a time; by default as many as there are cores.
@@ -90,6 +96,8 @@ def run_notebooks(
     target = target.resolve()
     with _scratch_folder(target) as scratch:
         environment = _environment(Path(scratch), profile, max(1, cores // parallel))
+        # chapters that run one plan share its results
+        environment.setdefault(RESULTS_VARIABLE, str(target / "results"))
         work = [
             _Job(name, read_source(path), profile, values[name], target, Path(scratch) / name, environment)
             for name, path in selected.items()
@@ -165,7 +173,6 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str
         notebook.metadata["simlib"] = {
             "profile": job.profile,
             "parameters": job.parameters,
-            "source_hash": notebook_hash(notebook),
         }
         write_notebook(notebook, final)
     else:

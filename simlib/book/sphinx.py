@@ -12,6 +12,9 @@ from simlib.book import mathml, plotly_pages
 
 _logger = logging.getLogger(__name__)
 
+BIBLIOGRAPHY = "book/bibliography"
+"""The page that lists all entries."""
+
 
 def keep_local(
     app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None
@@ -42,6 +45,22 @@ def warn_without_alt(app: Sphinx, doctree: nodes.document, page: str) -> None:
             )
 
 
+def lead_to_bibliography(app: Sphinx, doctree: nodes.document, page: str) -> None:
+    """Let links such as ``[Xiao et al., 2018](cite:xiao2018spatially)`` lead to their entry.
+
+    They are links, and no roles, so that a notebook shows them as plain text elsewhere.
+    """
+    known = app.env.get_domain("cite").bibdata.data.entries
+    for link in doctree.findall(nodes.reference):
+        scheme, _, key = link.get("refuri", "").partition(":")
+        if scheme != "cite":
+            continue
+        if key not in known:
+            _logger.warning("no entry %r in book/references.bib", key, location=link, type="citation")
+        link["refuri"] = f"{app.builder.get_relative_uri(page, BIBLIOGRAPHY)}#cite-{key}"
+        link["internal"] = True
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything; called by Sphinx, see ``extra_extensions`` in ``_config.yml``."""
     app.add_html_math_renderer("mathml", (mathml.visit_math, None), (mathml.visit_displaymath, None))
@@ -51,4 +70,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # after the other handlers of this event, which add files
     app.connect("html-page-context", keep_local, priority=900)
     app.connect("doctree-resolved", warn_without_alt)
+    app.connect("doctree-resolved", lead_to_bibliography)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

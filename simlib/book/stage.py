@@ -10,11 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
-
-from simlib.book.notebooks import notebook_hash, read_notebook, strip_run, tags, write_notebook
+from simlib.book.notebooks import pages, read_notebook, read_source, strip_run, tags, write_notebook
 from simlib.book.parameters import show_values
+from simlib.book.staleness import PUBLISHED_PROFILE, run_of, values_of, why_old
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
 
@@ -23,9 +21,12 @@ TEASER_TAG = "teaser"
 TEASER_FILE = Path("book/_static/teaser.png")
 # the package cannot be run by `python -m`, and its script may not be on the path
 _JUPYTER_BOOK = "from jupyter_book.cli.main import main; main()"
-_OLD = """```{note}
-This page is older than the code: its numbers and figures come from an earlier version of the chapter, or of
-what it imports. `simlib notebooks` computes them anew.
+_OLD = """```{{note}}
+This page is older than the code: {why}. Its numbers and figures are those of the former version;
+`simlib notebooks {name}` computes them anew.
+```"""
+_SHORT = """```{{note}}
+This page shows a short run (profile {profile}): few triplets, and wide intervals.
 ```"""
 
 
@@ -79,23 +80,11 @@ def stage(notebooks: Path, target: Path, root: Path) -> None:
     (target / "notebooks").mkdir()
     for page in pages(root / "_toc.yml"):
         if page.startswith("notebooks/"):
-            _stage_notebook(notebooks / f"{Path(page).name}.ipynb", target)
+            _stage_notebook(notebooks / f"{Path(page).name}.ipynb", target, root)
         elif not (root / f"{page}.md").is_file():
             raise InputError(
                 f"{root / '_toc.yml'} names {page}, but there is no {page}.md. Write it, or take it out."
             )
-
-
-def pages(contents: Path) -> list[str]:
-    """Return the pages that a table of contents names, in order, without suffix.
-
-    Raises:
-        InputError: the file is no table of contents.
-    """
-    try:
-        return list(parse_toc_yaml(contents))
-    except (MalformedError, yaml.YAMLError) as error:
-        raise InputError(f"{contents} cannot be read: {error}. Correct it.") from error
 
 
 def picture(notebook: Any) -> bytes | None:
@@ -107,7 +96,7 @@ def picture(notebook: Any) -> bytes | None:
     return None
 
 
-def _stage_notebook(path: Path, target: Path) -> None:
+def _stage_notebook(path: Path, target: Path, root: Path) -> None:
     remedy = f"Run first: simlib notebooks {path.stem} --output {path.parent}, or make reference."
     if not path.is_file():
         raise NotebookError(f"No executed notebook {path}. {remedy}")
@@ -115,18 +104,25 @@ def _stage_notebook(path: Path, target: Path) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and not any(cell.outputs for cell in code):
         raise NotebookError(f"{path} has no outputs. {remedy}")
-    run = notebook.metadata.get("simlib", {})
-    old = run.get("source_hash") != notebook_hash(notebook)
-    show_values(notebook, run.get("parameters", {}))
+    note = _note(notebook, path.stem, root / "notebooks" / f"{path.stem}.py")
+    show_values(notebook, values_of(notebook))
     strip_run(notebook)
-    if old:
+    if note:
         # Under the title, and in no cell of its own: messages count the cells of the chapter.
         title, _, rest = notebook.cells[0].source.partition("\n")
-        notebook.cells[0].source = f"{title}\n\n{_OLD}\n{rest}"
+        notebook.cells[0].source = f"{title}\n\n{note}\n{rest}"
     # the page's picture shows the same run as the page's numbers
     if drawn := picture(notebook):
         (target / TEASER_FILE).write_bytes(drawn)
     write_notebook(notebook, target / "notebooks" / path.name)
+
+
+def _note(notebook: Any, name: str, source: Path) -> str:
+    """Return what a page says of its age, and of a run that was a short one."""
+    if why := why_old(notebook, read_source(source) if source.is_file() else None):
+        return _OLD.format(why=why, name=name)
+    profile = run_of(notebook).profile
+    return "" if profile == PUBLISHED_PROFILE else _SHORT.format(profile=profile)
 
 
 def _render(source: Path, work: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommands to the parser."""
     notebooks = commands.add_parser("notebooks", help="execute the book's notebooks headlessly")
-    notebooks.add_argument("names", nargs="*", metavar="NOTEBOOK", help="such as 01-triplets (default: all)")
+    notebooks.add_argument("names", nargs="*", metavar="NOTEBOOK", help="such as triplets (default: all)")
     notebooks.add_argument("--profile", default="quick", help="smoke, quick (default) or reference")
     notebooks.add_argument("--output", type=Path, help="folder (default: _build/notebooks/PROFILE)")
     jobs = "notebooks that run at a time (default: as many as cores)"

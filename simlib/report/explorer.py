@@ -15,7 +15,7 @@ from simlib.attacks import PAPER_EPS, PAPER_STEP, PAPER_STEPS, PGD, AttackResult
 from simlib.checkout import HEADLESS_VARIABLE
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
-from simlib.report.figures import (
+from simlib.report.pictures import (
     Panel,
     axis_of,
     flip_panels,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from simlib.errors import InputError
-from simlib.report.figures import Panel, picture_slider
+from simlib.report.pictures import Panel, picture_slider
 
 _ARROWS = 16
 """Most arrows along a side of an image; more run together on a narrow page."""

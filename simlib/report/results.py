@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from simlib.benchmark.plan import Part, Plan
 from simlib.benchmark.plan_file import plan_from_dict, plan_to_dict, read_plan
 from simlib.benchmark.selection import is_labelled, texts
 from simlib.benchmark.statistics import counted
-from simlib.checkout import repository
+from simlib.checkout import RESULTS_VARIABLE, repository
 from simlib.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def sample_of(rows: pd.DataFrame) -> Sample:
 def results_for(store: str, plan: str, n: int, data: str, device: str) -> Results:
     """Find the results in a store, or compute those of a plan; what was computed before is not again.
 
+    They are computed into the folder ``results`` where one works, or the one that ``SIMLIB_RESULTS`` names.
+
     Args:
         store: folder of results to read, ``"reference"`` for those that came with the book; empty to compute.
             Of several runs, the newest of the plan of this name is read, else the newest.
@@ -119,7 +122,7 @@ def results_for(store: str, plan: str, n: int, data: str, device: str) -> Result
         kept = Store(folder, create=False)
         names = {record.plan.name for record in kept.records()}
         record = kept.record(plan if plan in names else None)
-        return Results(kept, record, "Nothing was left out.", computed=False)
+        return Results(kept, record, "", computed=False)
 
     # Computing loads torch and more, reading does not.
     from simlib.benchmark.run import run_plan
@@ -131,7 +134,7 @@ def results_for(store: str, plan: str, n: int, data: str, device: str) -> Result
     content["data"] |= {"source": data} | ({"n": n} if n else {})
     chosen = plan_from_dict({**content, "device": device}, f"The plan {plan}")
     possible, note = _what_can_be_had(chosen)
-    folder = repository() / "_build" / "results"
+    folder = Path(os.environ.get(RESULTS_VARIABLE) or "results").absolute()
     record = run_plan(possible, folder, progress=True)
     return Results(Store(folder), record, note, computed=True)
 
@@ -143,7 +146,7 @@ def _what_can_be_had(plan: Plan) -> tuple[Plan, str]:
     # To load a metric that is not here downloads its weights, where that is possible.
     _, absent = metrics.load_available([name for name in plan.metrics() if metrics.why_absent(name)])
     if not absent:
-        return plan, "Nothing was left out."
+        return plan, ""
     note = f"Left out for want of weights: {' and '.join(absent)}."
     content = plan_to_dict(plan)
     for part, key in (("white_box", "metrics"), ("transfer", "sources")):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from IPython.display import Image
 
-from simlib.report.figures import FLIP_TITLES, Panel
+from simlib.report.pictures import FLIP_TITLES, Panel
 
 
 def teaser(panels: Sequence[Panel], *, claim: str, detail: str) -> Image:

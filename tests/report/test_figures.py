@@ -14,7 +14,7 @@ from PIL import Image
 from simlib.benchmark.statistics import wilson
 from simlib.errors import InputError
 from simlib.report import figures
-from simlib.report.figures import Panel
+from simlib.report.pictures import Panel
 
 
 def picture(seed: int = 0, side: int = 8) -> torch.Tensor:

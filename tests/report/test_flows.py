@@ -10,8 +10,8 @@ import torch
 
 from simlib.errors import InputError
 from simlib.kernels.flow import warp
-from simlib.report.figures import Panel
 from simlib.report.flows import Moved, flicker, flow_colors, flow_slider
+from simlib.report.pictures import Panel
 
 
 def constant_flow(down: float, right: float, height: int = 64, width: int = 64) -> torch.Tensor:

@@ -18,7 +18,7 @@
 # here are two *distorted images* of it; which of the two is closer? The unit of this book is therefore a
 # **triplet** $(x_\text{ref}, x_0, x_1)$. This chapter shows the triplets that are attacked in the others, where
 # they come from, and what they cannot stand for. Its first dial says where they are drawn from; what is said of
-# photographs and distortions below holds for `photos`, the embedded set. {doc}`15-datasheet` describes that set in full.
+# photographs and distortions below holds for `photos`, the embedded set. {doc}`datasheet` describes that set in full.
 
 # %% tags=["parameters"]
 data = "photos"  # "photos", "bapps", or a folder or CSV file of your own

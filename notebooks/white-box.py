@@ -15,7 +15,7 @@
 # # The white-box benchmark
 #
 # The chapters on single attacks asked what each of them can do. This one asks all of them of all metrics, on the same triplets, and counts in one way. Its rows
-# are the first half of a benchmark; the other half shows the images to metrics that they were not made on ({doc}`12-transfer`).
+# are the first half of a benchmark; the other half shows the images to metrics that they were not made on ({doc}`transfer`).
 #
 # A benchmark is only as good as its denominators. So the chapter begins with what is counted among what, goes on to what was found, and ends with what follows from
 # it and what does not.
@@ -243,7 +243,7 @@ matrices(
 # %% [markdown]
 # A point is one per cent of the triplets. Read a row: orange says that its metric is flipped more often, blue that the other one is. A metric may be flipped seldom because it is robust, or because
 # this attack is a poor one for it: gradients that vanish, or steps of the wrong size, look like robustness {cite}`croce2020reliable`. The *standard evaluation*
-# ({doc}`09-standard-evaluation`) takes the strongest of several attacks, triplet by triplet, and is the one to compare by.
+# ({doc}`standard-evaluation`) takes the strongest of several attacks, triplet by triplet, and is the one to compare by.
 #
 # ## Beside the published numbers
 
@@ -270,7 +270,7 @@ Table(
 # ## What this cannot say
 #
 # - **An attack that fails proves nothing.** What is left standing is an upper bound on robustness. A better attack, or a larger budget, can only lower it.
-# - **Rates depend on budgets.** Each attack has its own, in the box below. For one metric at every budget see {doc}`08-flip-radius`.
+# - **Rates depend on budgets.** Each attack has its own, in the box below. For one metric at every budget see {doc}`flip-radius`.
 # - **Rates depend on the triplets**: on how many close calls there are, and on the distortions. And they are rates of the photographs named above, not of natural images.
 # - **Nobody looked.** A change within the budget is small by its numbers. Whether a person sees it was not asked here.
 # - **Seconds are of one machine**, taken while it ran several attacks in turn. They tell orders of magnitude.

@@ -67,7 +67,7 @@ for key, value in {
 #
 # ## Attacked itself
 #
-# Each metric is attacked with all knowledge of it, as in {doc}`11-white-box-benchmark`. The more powerful the attack, the lower the points.
+# Each metric is attacked with all knowledge of it, as in {doc}`white-box`. The more powerful the attack, the lower the points.
 
 # %%
 white_box = {attack: trade_off(attacked, attack) for attack in attacked["attack"].unique()}
@@ -101,7 +101,7 @@ points_of(white_box, "not flipped, attacked itself")
 # %% [markdown]
 # ## Shown what was made on another
 #
-# Images made on one metric, judged by the others, as in {doc}`12-transfer`. Robustness is the share not flipped in 8 bits among the labelled triplets that count there: those that both metrics
+# Images made on one metric, judged by the others, as in {doc}`transfer`. Robustness is the share not flipped in 8 bits among the labelled triplets that count there: those that both metrics
 # are right about. A metric far up here and far down above is safe only as long as nobody attacks it.
 
 # %%
@@ -155,12 +155,12 @@ Table(
 
 # %% [markdown]
 # To pick the worst of several rates is to pick among chances, too: a rate that is chosen because it is low is on average a little too low. A rate of the *standard evaluation*
-# ({doc}`09-standard-evaluation`) is not chosen like that: it is one attack, which takes the strongest of several triplet by triplet.
+# ({doc}`standard-evaluation`) is not chosen like that: it is one attack, which takes the strongest of several triplet by triplet.
 #
 # ## What this cannot say
 #
 # - **No law.** Metrics are few, and most of them relatives. A line through the points would be a line through families.
-# - **Accuracy on other triplets may be another.** Above all, accuracy by construction is not agreement with people: {doc}`10-accuracy`.
+# - **Accuracy on other triplets may be another.** Above all, accuracy by construction is not agreement with people: {doc}`accuracy`.
 # - **A dash is not a success.** Metrics without a number under *attacked itself* were not attacked in this plan.
 # - **Rates from few photographs are rates of these photographs.** Their intervals, both ways, are over photographs where triplets share them.
 

@@ -195,7 +195,7 @@ rate_bars(
 # %% [markdown]
 # {glue:text}`combined_left_out:s` The intervals are over photographs: Wilson's {cite}`wilson1927probable` for the effective number of triplets, which is smaller where photographs share
 # triplets that resemble each other {cite}`kish1965survey,korn1998confidence`. In simulations they cover at least 90 times in 100, less often for rare events among thousands of triplets from few photographs
-# ({doc}`11-white-box-benchmark`). Where no bar stands no flip was seen, and the interval tells how many there may be all the same. Each interval describes its bar alone; bars of one judge come from the same triplets, and are better compared pair by pair. With the longest of both attacks:
+# ({doc}`white-box`). Where no bar stands no flip was seen, and the interval tells how many there may be all the same. Each interval describes its bar alone; bars of one judge come from the same triplets, and are better compared pair by pair. With the longest of both attacks:
 
 # %% tags=["hide-input"]
 plain, combined = f"PGD({max(pgd_steps)})", f"stAdv+PGD({max(combined_steps)})"

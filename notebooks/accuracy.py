@@ -110,7 +110,7 @@ glue(
 # %% [markdown]
 # ## Where nobody was asked: ladders
 #
-# In a *ladder* both images underwent the same distortion with the same draw, one more strongly; the milder should be closer. Those of {doc}`01-triplets` are easy, for their
+# In a *ladder* both images underwent the same distortion with the same draw, one more strongly; the milder should be closer. Those of {doc}`triplets` are easy, for their
 # strengths differ by a factor of two at least. Without votes, this chapter adds **harder ladders**: one from each reference, with a factor that is closer to one.
 
 
@@ -376,7 +376,7 @@ picture_grid(
 # ## What this cannot say
 #
 # - **Ladders say nothing about people.** They ask whether a metric notices more of the same. A person may not see a tenth more noise, or not mind it. And they never ask
-#   which of two *different* distortions is worse, where metrics part ways ({doc}`02-metrics`) and where votes are needed.
+#   which of two *different* distortions is worse, where metrics part ways ({doc}`metrics`) and where votes are needed.
 # - **Ladders flatter plain metrics.** More of the same distortion nearly always means larger differences of pixels, and L2 measures nothing else. To be first here is no
 #   merit: on people's votes, features of networks came out ahead of L2 and SSIM by a large margin {cite}`zhang2018unreasonable`.
 # - **A construction can be wrong.** Noise and then a blur is a ladder, too, and the stronger blur may take away the stronger noise.
@@ -385,7 +385,7 @@ picture_grid(
 # - **Photographs are few.** The intervals are over the photographs that triplets were cut from; they say how other photographs of the same kind would do, and nothing about other kinds.
 # - **To agree is not to be robust.** The next chapters take ranks like these and reverse them by changes that hardly anybody sees.
 #
-# With BAPPS on the machine (`simlib data bapps`), the same page shows agreement with people: `simlib notebooks 10-accuracy -p data=bapps -p n=4000`. It draws from all its triplets,
+# With BAPPS on the machine (`simlib data bapps`), the same page shows agreement with people: `simlib notebooks accuracy -p data=bapps -p n=4000`. It draws from all its triplets,
 # not only from those on which all voters agree.
 
 # %% tags=["hide-input"]

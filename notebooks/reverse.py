@@ -291,7 +291,7 @@ picture_slider(
 #
 # An attack sees an image and a margin, and need not know which image it is. So each of them can be turned on all three. Their budgets: FGSM up to {glue:text}`reverse_fgsm:s`
 # levels; PGD {glue:text}`reverse_pgd:s`, and once more with the settings of this chapter; APGD, a PGD that chooses its own steps and is explained in
-# {doc}`the next chapter <08-flip-radius>`, {glue:text}`reverse_apgd:s` levels; stAdv without a bound on its flow; and one pixel of any colour,
+# {doc}`the next chapter <flip-radius>`, {glue:text}`reverse_apgd:s` levels; stAdv without a bound on its flow; and one pixel of any colour,
 # {glue:text}`reverse_population:d` candidates at the start and in each of {glue:text}`reverse_generations:d` generations.
 
 # %%

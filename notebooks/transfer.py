@@ -14,7 +14,7 @@
 # %% [markdown]
 # # Transfer: every metric against the others
 #
-# {doc}`06-combined` made images on one metric and asked a few others, step by step. This chapter is the benchmark that comes of it: every attack on every source, shown to every target. The
+# {doc}`combined` made images on one metric and asked a few others, step by step. This chapter is the benchmark that comes of it: every attack on every source, shown to every target. The
 # paper {cite}`ghildyal2023attacking` released its images of one source, for others to try their metrics on; here images are made anew by whoever runs the plan, and each rate has its
 # interval and its n.
 #
@@ -81,7 +81,7 @@ for key, value in {
 # Nothing is chosen by what the source makes of the images: those that fail to flip it are shown to the targets as well. A rate of transfer is then one of the attack as it would be used, and as a rule smaller than
 # one among the images that flipped the source. The paper made that choice, and [below](#beside-the-published-transfer) it is made, too.
 #
-# With a number in its name, an attack takes that many steps of PGD, all of them; *stAdv+PGD* starts them at the image of stAdv. {doc}`09-standard-evaluation` explains the standard evaluation.
+# With a number in its name, an attack takes that many steps of PGD, all of them; *stAdv+PGD* starts them at the image of stAdv. {doc}`standard-evaluation` explains the standard evaluation.
 #
 # ## The matrix
 
@@ -189,7 +189,7 @@ published_transfer_beside(transfer_matrix(rows, chosen_by=chosen_by if chosen_by
 # %% [markdown]
 # ## What this cannot say
 #
-# - **Not which metric is the best.** A target may be flipped seldom because it is insensitive to small changes of any kind, good or bad. {doc}`13-trade-off` puts accuracy beside it.
+# - **Not which metric is the best.** A target may be flipped seldom because it is insensitive to small changes of any kind, good or bad. {doc}`trade-off` puts accuracy beside it.
 # - **Not how likely transfer is in the wild.** Sources and budgets are those of the plan. Another source may transfer more, and an attacker may try several.
 # - **Targets of one family resemble each other.** That images made on one LPIPS flip another says less than that they flip a metric without a network.
 # - **Rates from few photographs are rates of these photographs.** The interval says how much they differ among themselves, not how far they are from natural images.

@@ -267,7 +267,7 @@ rate_matrix(
 ).update_xaxes(showticklabels=False)
 
 # %% [markdown]
-# Whether a metric agrees with what is known of the images, and with people, is the question of {doc}`10-accuracy`.
+# Whether a metric agrees with what is known of the images, and with people, is the question of {doc}`accuracy`.
 
 # %% tags=["hide-input"]
 votes = ranks.float().mean(dim=0)

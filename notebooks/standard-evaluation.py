@@ -106,7 +106,7 @@ Table(
 )
 
 # %% [markdown]
-# FGSM {cite}`goodfellow2015explaining` and PGD {cite}`madry2018towards` (here with longer and fewer steps) are those of {doc}`03-gradient-attacks`, APGD {cite}`croce2020reliable` that of {doc}`08-flip-radius`. The **Square**
+# FGSM {cite}`goodfellow2015explaining` and PGD {cite}`madry2018towards` (here with longer and fewer steps) are those of {doc}`gradient-attacks`, APGD {cite}`croce2020reliable` that of {doc}`flip-radius`. The **Square**
 # attack {cite}`andriushchenko2020square` recolours one random square at a time, every value at an end of its budget, and keeps what raises the margin.
 # The list and its settings are our choice. They are fixed, so that two people who call it have done the same.
 #

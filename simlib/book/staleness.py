@@ -1,0 +1,100 @@
+"""Which pages are older than the code: outputs say what has made them, and that is compared with now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from IPython.core.inputtransformer2 import TransformerManager
+
+from simlib.book.notebooks import find_notebooks, read_notebook, read_source, tags, was_added
+from simlib.provenance import fingerprints, imports_in
+from simlib.report.provenance import RUN
+
+PUBLISHED_PROFILE = "reference"
+"""The profile of the committed pages."""
+
+_NAMED = 3
+"""Modules that a reason names; more are counted."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a notebook says of its run: the profile, and a hash of each module that it reached, by name."""
+
+    profile: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
+
+
+def run_of(notebook: Any) -> Run:
+    """Return what the box at the end of a notebook says of its run; of none without such a box."""
+    for cell in reversed(notebook.cells):
+        for output in cell.get("outputs", []):
+            if RUN in output.get("data", {}):
+                return Run(**output["data"][RUN])
+    return Run()
+
+
+def values_of(notebook: Any) -> dict[str, Any]:
+    """Return the values of dials that a program has set for the run of a notebook, ours or papermill."""
+    own, papermill = (notebook.metadata.get(key, {}).get("parameters") for key in ("simlib", "papermill"))
+    return dict(own or papermill or {})
+
+
+def why_old(notebook: Any, source: Any = None) -> str:
+    """Say why the outputs of a notebook do not belong to the present code; empty if they do.
+
+    Args:
+        notebook: with outputs.
+        source: the notebook that its ``.py`` file describes, if there is one. What its dials are set to does
+            not count.
+    """
+    if source is not None and _cells(notebook) != _cells(source):
+        return "its cells have changed since they ran"
+    if not (recorded := run_of(notebook).code):
+        return "it does not say which code has made its outputs"
+    now = fingerprints({"simlib", *_imports(notebook)})
+    changed = [name for name, mark in now.items() if recorded.get(name) != mark]
+    if not changed:
+        return ""
+    more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+    return f"{', '.join(changed[:_NAMED])}{more} {'have' if len(changed) > 1 else 'has'} changed"
+
+
+def stale(folder: Path, names: Sequence[str] | None = None) -> dict[str, str]:
+    """Return the committed notebooks that ``make reference`` would execute, with the reason for each.
+
+    Args:
+        folder: of the pairs.
+        names: which notebooks; all of them by default.
+
+    Raises:
+        InputError, UnknownNameError, NotebookError: as :func:`simlib.book.notebooks.find_notebooks`.
+    """
+    reasons = {}
+    for name, path in find_notebooks(folder, names).items():
+        committed = path.with_suffix(".ipynb")
+        if not committed.is_file():
+            reasons[name] = "it was never executed"
+            continue
+        notebook = read_notebook(committed)
+        profile = run_of(notebook).profile
+        if why := why_old(notebook, read_source(path)):
+            reasons[name] = why
+        elif profile != PUBLISHED_PROFILE:
+            reasons[name] = f"it shows a run of the profile {profile}"
+    return reasons
+
+
+def _cells(notebook: Any) -> list[tuple[str, str]]:
+    kept = [cell for cell in notebook.cells if not was_added(cell)]
+    return [(cell.cell_type, "" if "parameters" in tags(cell) else cell.source.strip()) for cell in kept]
+
+
+def _imports(notebook: Any) -> set[str]:
+    """Return the modules of simlib that the cells import themselves."""
+    plain = TransformerManager()
+    cells = (cell.source for cell in notebook.cells if cell.cell_type == "code")
+    return set().union(*(imports_in(plain.transform_cell(source)) for source in cells))

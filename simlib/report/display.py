@@ -1,0 +1,58 @@
+"""What a chapter tells: sentences with their numbers, and figures with their captions, as outputs of cells.
+
+A page of the book, JupyterLab and a headless run show the same, for none of it stands in the text around.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import plotly.graph_objects as go
+from IPython.display import display
+
+PLOTLY = "application/vnd.plotly.v1+json"
+CAPTION = "application/vnd.simlib.caption"
+"""The type of a caption that stands in its figure already: a page shows it there, other readers below it."""
+
+
+def say(*sentences: str) -> None:
+    """Put out sentences of Markdown, such as ``say(f"PGD flips {rate} of the triplets.")``, never empty ones.
+
+    Links lead to other chapters by their files, ``[The metrics](metrics.ipynb)``. Roles of MyST are for pages
+    only, and do not belong here.
+    """
+    text = " ".join(filter(None, sentences))
+    if text:
+        display({"text/markdown": text, "text/plain": text}, raw=True)
+
+
+def show(picture: Any, caption: str) -> None:
+    """Put out a figure, and its caption under it.
+
+    Args:
+        picture: a figure of plotly, whose alternative text is in ``layout.meta["alt"]``, or another object
+            that notebooks can show.
+        caption: a sentence or two of Markdown.
+    """
+    bundle = bundle_of(picture)
+    note = {"text/markdown": f"**Figure.** {caption}", "text/plain": f"Figure. {caption}"}
+    if PLOTLY in bundle:
+        layout = bundle[PLOTLY].setdefault("layout", {})
+        layout["meta"] = {**(layout.get("meta") or {}), "caption": caption}
+        note[CAPTION] = caption
+    display(bundle, raw=True)
+    display(note, raw=True)
+
+
+def bundle_of(picture: Any) -> dict[str, Any]:
+    """Return what notebooks show of an object, by type; a figure of plotly tells its alternative text."""
+    if isinstance(picture, go.Figure):
+        # numbers and texts as any reader of JSON has them
+        figure = json.loads(picture.to_json() or "{}")
+        alt = (figure.get("layout", {}).get("meta") or {}).get("alt", "A figure.")
+        return {PLOTLY: figure, "text/plain": alt}
+    from IPython.core.formatters import DisplayFormatter
+
+    bundle, _ = DisplayFormatter().format(picture)
+    return dict(bundle)
