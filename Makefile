@@ -30,15 +30,14 @@ style: $(VENV)/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 
-lab: $(VENV)/book.stamp  ## open the notebooks in JupyterLab
-	cd notebooks && ../$(BIN)/jupyter lab
+lab: $(VENV)/book.stamp  ## open working copies of the notebooks in JupyterLab
+	$(BIN)/simlib lab
 
 results: $(VENV)/book.stamp  ## compute the benchmark that comes with the book, into notebooks/results
 	$(BIN)/simlib run photos --store notebooks/results
 
-reference: $(VENV)/book.stamp  ## execute with the published parameters and rewrite the committed notebooks
-	$(BIN)/simlib notebooks --profile reference --output $(BUILD)/notebooks/reference
-	$(BIN)/simlib book adopt $(BUILD)/notebooks/reference
+reference: $(VENV)/book.stamp  ## execute the committed notebooks that are older than the code, and rewrite them
+	$(BIN)/simlib book refresh
 
 publish: $(VENV)/book.stamp  ## render the committed notebooks as they are, without executing
 	$(BIN)/simlib book build --notebooks notebooks --output $(PAGES)

@@ -302,7 +302,7 @@ say(
 #
 # ## The picture of this chapter
 
-# %% tags=["hide-input", "teaser"] mystnb={"image": {"alt": "A reference, another image, and one image before and after an attack, with distances; the change is invisible and the rank is flipped."}}
+# %% mystnb={"image": {"alt": "A reference, another image, and one image before and after an attack, with distances; the rank is flipped by a change of a few levels."}} tags=["hide-input", "teaser"]
 from simlib.report.explorer import result_panels
 from simlib.report.teaser import teaser
 

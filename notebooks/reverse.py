@@ -6,7 +6,7 @@
 #       extension: .py
 #       format_name: percent
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -14,7 +14,7 @@
 # %% [markdown]
 # # The other two images: reverse attacks, and attacks on the reference
 #
-# A triplet has three images, and so far only one of them was changed: the one that the metric finds closer, pushed away until
+# A triplet has three images, and so far only one of them was changed: the one that the metric finds closer. It was pushed away until
 # it fell behind. The rank can be flipped from two other sides. The **reverse attack** changes the image that is *farther*,
 # and draws it near until the metric prefers it. It is the more worrying of the two: whoever cheats has a bad image and wants it to
 # pass for a good one. And one may change the **reference** itself, which moves both distances at once.
@@ -28,53 +28,21 @@ fallback = "st-lpips-alex"  # stands in where those weights cannot be had
 eps = 0.05  # budget in [0, 1]; the paper's 0.1 in [-1, 1] for its reverse attack, 12.75 levels
 step = 0.0005  # step in [0, 1]; the paper's 0.001 in [-1, 1]
 steps = 50  # most steps
-table_n = 16  # number of triplets for the tables
+table_n = 16  # number of triplets for the tables, n at most
 table_metrics = ["l2", "ssim", "lpips-alex", "lpips-squeeze"]  # of the table of metrics
 population = 40  # candidates of the one-pixel attack in each generation
 generations = 10  # generations of the one-pixel attack
 device = "auto"  # "auto", "cpu" or "cuda"
 
 # %%
-import torch
-from myst_nb import glue
+from simlib.book.chapter import Chapter
+from simlib.report.display import say, show
 
-from simlib import metrics
-from simlib.attacks import APGD, FGSM, PGD, OnePixel, RankFlip, StAdv
-from simlib.attacks.objective import margin_and_gradient
-from simlib.benchmark.statistics import rate
-from simlib.kernels.device import exact_convolutions, pick_device
-from simlib.kernels.images import LEVELS
-from simlib.report.explorer import FlipExplorer
-from simlib.report.figures import Panel, amplified_change, curves_with_bands, picture_slider, rate_bars
-from simlib.report.provenance import provenance
-from simlib.report.tables import Table
-from simlib.triplets import draw
-
-where = pick_device(device)
-metric, note = metrics.load_first(metric_name, fallback, device=where)
-triplets = draw(data, n, seed=seed).to(device=where)
-photographs = triplets.photographs
-targets = ("closer", "farther", "reference")
-problems = {target: RankFlip(metric, triplets, target) for target in targets}
-
-# %% tags=["hide-input"]
-glue("reverse_metric", metric.spec.title, display=False)
-glue("reverse_note", note or f"All weights of {metric.spec.title} are on this machine.", display=False)
-glue("reverse_n", n, display=False)
-glue("reverse_steps", steps, display=False)
-glue("reverse_eps", f"{eps * LEVELS:.4g}", display=False)
-glue("reverse_fgsm", f"{FGSM().grid[-1] * LEVELS:.4g}", display=False)
-glue("reverse_pgd", f"{PGD().eps * LEVELS:.4g} levels in {PGD().steps} steps", display=False)
-glue("reverse_apgd", f"{APGD().eps * LEVELS:.4g}", display=False)
-glue("reverse_population", population, display=False)
-glue("reverse_generations", generations, display=False)
-short = "are too short to use it up" if steps * step < eps else "are long enough to use it up"
-glue("reverse_binds", short, display=False)
-glue("reverse_reach", f"{min(eps, steps * step) * LEVELS:.4g}", display=False)
+chapter = Chapter(globals())
+metric, triplets = chapter.metric, chapter.triplets
+chapter
 
 # %% [markdown]
-# The metric is **{glue:text}`reverse_metric:s`**, on {glue:text}`reverse_n:d` triplets. {glue:text}`reverse_note:s`
-#
 # ## One gap, three ways to close it
 #
 # Let $x_c$ be the image that the metric finds closer and $x_f$ the one it finds farther. In all three attacks the margin is
@@ -90,8 +58,15 @@ glue("reverse_reach", f"{min(eps, steps * step) * LEVELS:.4g}", display=False)
 #   metric can no longer tell the image from the reference: the attack has to *repair* an image, or to make the metric believe that it did. A distortion of
 #   many levels cannot be repaired with a few.
 # - **Reference**: both distances move at once, and the attack follows the difference of two gradients.
-#
-# So one might expect the reverse attack to be the harder one, but the slope suggests the opposite. Take the mean squared error of an image
+
+# %%
+from simlib.attacks import RankFlip
+
+targets = {"closer": "closer image", "farther": "farther image", "reference": "reference"}
+problems = {target: RankFlip(metric, triplets, target) for target in targets}
+
+# %% [markdown]
+# From this one might expect the reverse attack to be the harder one, but the slope suggests the opposite. Take the mean squared error of an image
 # whose values are off by $\delta$. A step of $\varepsilon$ for every value, in the direction that helps the attack, changes it by
 #
 # $$
@@ -99,48 +74,39 @@ glue("reverse_reach", f"{min(eps, steps * step) * LEVELS:.4g}", display=False)
 # -2 \varepsilon \, \overline{|\delta_f|} + \varepsilon^2 \quad \text{at the farther one,}
 # $$
 #
-# both as long as no value meets black or white, the second also as long as no $|\delta_f|$ is below $\varepsilon$. The farther image usually has the larger errors, and so the *steeper* slope; but
-# what is gained by curvature on one side is lost on the other. Which of the two wins depends on the metric and on the
+# both as long as no value meets black or white, the second also as long as no $|\delta_f|$ is below $\varepsilon$. The farther image usually has the larger errors, and so the *steeper* slope. But the
+# curvature, $\varepsilon^2$, helps the attack at the closer image and hinders it at the farther one. Which of the two wins depends on the metric and on the
 # budget, and has to be measured.
-
-# %% [markdown]
+#
 # ## How steep the slopes are
 #
 # Near the start the margin grows by $\lVert \nabla m \rVert_1$ per unit of a step along the sign of the gradient. The gap divided by that is the
 # step at which a straight line would flip the rank: what an attack with one step believes. It takes one gradient a triplet.
 
-
 # %%
-def levels_of_a_straight_line(problem: RankFlip) -> torch.Tensor:
-    """Size of the step, in levels, that would flip each rank if the margin were linear."""
-    levels = []
-    for start in range(0, len(problem), 64):
-        with exact_convolutions():
-            batch = problem.batch(start, start + 64)
-            margin, gradient = margin_and_gradient(batch, batch.original, "margin")
-        levels.append(-margin / gradient.abs().sum(dim=(1, 2, 3)) * LEVELS)
-    return torch.cat(levels)
-
+from simlib.report.reverse import levels_of_a_straight_line
 
 needed = {target: levels_of_a_straight_line(problem) for target, problem in problems.items()}
+at_two = "; ".join(f"{chapter.rate(needed[target] <= 2)} at the {name}" for target, name in targets.items())
+say(f"With a step of two levels a straight line flips {at_two}.")
 
 # %% tags=["hide-input"]
+from simlib.report.figures import curves_with_bands
+
 sizes = [0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 10, 12, 16]
 straight = {
-    f"the {target} image" if target != "reference" else "the reference": [
-        rate(levels <= size, photographs) for size in sizes
-    ]
-    for target, levels in needed.items()
+    targets[target]: [chapter.rate(levels <= size) for size in sizes] for target, levels in needed.items()
 }
-
-# %% mystnb={"figure": {"name": "fig-slopes", "caption": "Share of triplets that a straight line flips with a step of a given size, by the image that is changed, with 95 % bands."}} tags=["hide-input"]
-curves_with_bands(
-    sizes,
-    straight,
-    x_title="size of the step, levels of 255",
-    y_title="flipped, if the margin were linear",
-    alt="Three rising curves, one for each image that may change. With steps of two levels: "
-    + "; ".join(f"{name} {rates[sizes.index(2)]}" for name, rates in straight.items()),
+show(
+    curves_with_bands(
+        sizes,
+        straight,
+        x_title="size of the step, levels of 255",
+        y_title="flipped, if the margin were linear",
+        alt=f"Three rising curves, one for each image that may change. With a step of two levels: {at_two}.",
+    ),
+    "Share of triplets that a straight line flips with a step of a given size, "
+    "by the image that is changed, with 95 % bands.",
 )
 
 # %% [markdown]
@@ -148,77 +114,79 @@ curves_with_bands(
 #
 # The paper's settings for it are generous: $\varepsilon = 0.1$ in $[-1, 1]$, more than three times that of its first attack, and 50 steps
 # of the same $0.001$. The objective is the same as before, the square of the closer image's share of the two distances; only the image that moves is
-# another. The steps {glue:text}`reverse_binds:s`: of the {glue:text}`reverse_eps:s` levels that are allowed,
-# {glue:text}`reverse_steps:d` steps reach {glue:text}`reverse_reach:s`, and under the paper's protocol the image after the last step is not tested.
+# another. Under the paper's protocol the image after the last step is not tested.
 #
-# For comparison the other two images are attacked with the same settings under the strict protocol.
+# For comparison all three images are attacked with the same settings under the strict protocol.
 
 # %%
+from simlib.attacks import PGD
+from simlib.kernels.images import LEVELS
+
 pgd = PGD(eps=eps, step=step, steps=steps)
-results = {target: pgd(problem, progress=True) for target, problem in problems.items()}
 paper = pgd(problems["farther"], protocol="paper", progress=True)
-
-# %% tags=["hide-input"]
-named = {
-    "farther image, paper protocol": paper,
-    "farther image, strict protocol": results["farther"],
-    "closer image, strict protocol": results["closer"],
-    "reference, strict protocol": results["reference"],
-}
-
-
-def median(values: torch.Tensor) -> float | None:
-    return float(values.float().quantile(0.5)) if len(values) else None
-
-
-Table(
-    ("PGD", "flipped", "flipped in 8 bits", "steps, median", "RMSE, levels, median", "n"),
-    tuple(
-        (
-            name,
-            rate(result.flipped, photographs),
-            rate(result.flipped & result.flipped_8bit, photographs),
-            median(result.steps[result.flipped]),
-            median(result.rmse[result.flipped]),
-            n,
-        )
-        for name, result in named.items()
-    ),
+results = {target: pgd(problem, progress=True) for target, problem in problems.items()}
+reach = min(eps, steps * step) * LEVELS
+say(
+    f"Of the {eps * LEVELS:.4g} levels that are allowed, {steps} steps reach {reach:.4g}",
+    "and cannot use up the budget." if steps * step < eps else "and use up the budget.",
 )
 
-# %% [markdown]
-# Steps and sizes are those of the flipped. Step by step:
+# %%
+from simlib.report.attacks import results_as_table
+
+named = {"farther image, paper protocol": paper}
+named |= {f"{targets[target]}, strict protocol": result for target, result in results.items()}
+say("Steps and sizes (RMSE, in levels of 255) are medians of the flipped.")
+columns = ("flipped", "flipped, and in 8 bits", "steps", "RMSE", "n")
+results_as_table(named, columns, triplets.photographs, first="PGD")
 
 # %% tags=["hide-input"]
-taken = list(range(steps + 1))
+taken = range(steps + 1)
 by_step = {
-    name: [rate(result.flipped & (result.steps <= t), photographs) for t in taken]
+    name: [chapter.rate(result.flipped & (result.steps <= t)) for t in taken]
     for name, result in named.items()
 }
-
-# %% mystnb={"figure": {"name": "fig-reverse-steps", "caption": "Share of triplets flipped within a number of steps of PGD, by the image that is changed, with 95 % bands."}} tags=["hide-input"]
-curves_with_bands(
-    taken,
-    by_step,
-    x_title="steps",
-    y_title="flipped",
-    alt="Four rising curves of the share flipped against steps. At the end: "
-    + "; ".join(f"{name} {rates[-1]}" for name, rates in by_step.items()),
+show(
+    curves_with_bands(taken, by_step, x_title="steps", y_title="flipped"),
+    "Share of triplets flipped within a number of steps of PGD, by the image that is changed, with 95 % bands.",
 )
 
 # %% [markdown]
+# Does the attack find what the slope at the start promised?
+
+# %%
+promised = {target: chapter.rate(levels <= reach) for target, levels in needed.items()}
+kept = {target: chapter.rate(result.flipped) for target, result in results.items()}
+easiest = min(targets, key=lambda target: needed[target].quantile(0.5))
+hardest = min(targets, key=lambda target: kept[target].value)
+say(
+    f"By its median, the straight line takes the {targets[easiest]} for the easiest to attack.",
+    f"PGD flips the fewest ranks at the {targets[hardest]}. Within the {reach:.4g} levels that PGD may go,",
+    f"the line promises {promised['farther']} at the farther image, and PGD flips {kept['farther']}.",
+    f"At the closer image they are {promised['closer']} and {kept['closer']}.",
+)
+
+# %% [markdown]
+# A straight line knows the slope at the start and nothing of the curvature. For the squared error the formula above says in which direction
+# it errs: the line promises too little at the closer image, whose distance rises ever faster, and too much at the farther one, whose distance
+# falls ever more slowly. Other metrics bend in their own ways, and the numbers tell how.
+#
 # ## What it looks like
 #
 # The farther image before and after. Whether it looks any better is for the reader to judge; the metric finds it nearer to the reference
 # than the other image wherever the distance under *after the attack* is below that under *other image*.
 
-# %% tags=["hide-input"]
-# Without a single flip, which can happen on few triplets, the first triplets are shown as they are left.
-flipped = results["farther"].flipped
-shown = (flipped if flipped.any() else ~flipped).nonzero().flatten().tolist()[:5]
+# %%
+from simlib.report.explorer import FlipExplorer
+from simlib.report.pictures import first_flips
 
-# %% mystnb={"figure": {"name": "fig-reverse", "caption": "The reverse attack: PGD on the farther image under the strict protocol; one stop of the slider for each triplet."}}
-FlipExplorer(problems["farther"], shown, eps=eps, step=step, steps=steps)
+reverse = results["farther"]
+shown = first_flips(reverse.flipped, 5)
+show(
+    FlipExplorer(problems["farther"], shown, eps=eps, step=step, steps=steps),
+    "The reverse attack: PGD on the farther image under the strict protocol; "
+    "one stop of the slider for each triplet.",
+)
 
 # %% [markdown]
 # ## What is repaired, and what is make-believe
@@ -227,75 +195,45 @@ FlipExplorer(problems["farther"], shown, eps=eps, step=step, steps=steps)
 # and the reference knows nothing of the metric. Does it fall?
 
 # %%
-before = (results["farther"].original - triplets.ref).square().mean(dim=(1, 2, 3))
-after = (results["farther"].images - triplets.ref).square().mean(dim=(1, 2, 3))
-nearer = after < before
-
-# %% tags=["hide-input"]
-repaired = rate(nearer, photographs, flipped) if flipped.any() else "none of none"
-glue("reverse_repaired", str(repaired), display=False)
-change = (after / before.clamp_min(1e-12) - 1)[flipped]
-glue(
-    "reverse_change",
-    f"{float(change.quantile(0.5)):+.1%}".replace("-", "−") if len(change) else "not measured",
-    display=False,
+before, after = (
+    (images - triplets.ref).square().mean(dim=(1, 2, 3)) for images in (reverse.original, reverse.images)
+)
+fell = chapter.rate(after < before, among=reverse.flipped)
+change = (after / before.clamp_min(1e-12) - 1)[reverse.flipped]
+say(
+    f"Among the flipped, the mean squared error to the reference fell for {fell}. "
+    f"The median of its relative change is {change.quantile(0.5):+.1%}."
+    if fell
+    else "No rank was flipped, so there is no image to look at."
 )
 
 # %% [markdown]
-# Among the flipped, the share of images whose mean squared error to the reference fell is {glue:text}`reverse_repaired:s`. The median of
-# its relative change is {glue:text}`reverse_change:s`. An improvement that the metric sees and
-# the squared error does not may be make-believe: the attack listened to this metric alone.
-
-# %% [markdown]
+# An improvement that the metric sees and the squared error does not may be make-believe: the attack listened to this metric alone.
+#
 # ## Attacks on the reference
 #
 # Here both distorted images stay as they are, and the picture they are compared with moves, as a search engine would be attacked by
 # the picture one searches with. Later work on robust metrics (R-CLIP, arXiv:2502.11725) attacks this way. Each stop of the slider shows the reference before
 # and after, and under it both images with their distances to the one and to the other.
 
+# %%
+from simlib.report.reverse import reference_slider
 
-# %% tags=["hide-input"]
-def reference_rows(position: int, gain: float = 20) -> list[list[Panel]]:
-    result, triplet = results["reference"], triplets[position]
-    before, after = result.original[position], result.images[position]
-    with torch.no_grad():
-        closer_first = bool(metric(triplet.ref, triplet.p0) <= metric(triplet.ref, triplet.p1))
-        pair = (triplet.p0, triplet.p1) if closer_first else (triplet.p1, triplet.p0)
-        distances = [[float(metric(ref[None], image)) for ref in (before, after)] for image in pair]
-    captions = [f"distance {first:.4f},<br>then {then:.4f}" for first, then in distances]
-    return [
-        [
-            Panel(before, title="reference, before"),
-            Panel(after, title="reference, after"),
-            Panel(amplified_change(after, before, gain), f"{gain:g} times amplified", "what changed"),
-        ],
-        [
-            Panel(pair[0][0], captions[0], "closer before"),
-            Panel(pair[1][0], captions[1], "farther before"),
-        ],
-    ]
-
-
-hit = results["reference"].flipped
-chosen = (hit if hit.any() else ~hit).nonzero().flatten().tolist()[:5]
-
-# %% mystnb={"figure": {"name": "fig-reference", "caption": "PGD on the reference under the strict protocol; one stop of the slider for each triplet."}} tags=["hide-input"]
-picture_slider(
-    {str(number): reference_rows(position) for number, position in enumerate(chosen, start=1)},
-    alt=f"A slider over {len(chosen)} triplets. Each shows the reference before and after the attack and the change "
-    "amplified 20 times, and under them the two other images with their distances to both references.",
+moved = results["reference"]
+show(
+    reference_slider(problems["reference"], moved, first_flips(moved.flipped, 5)),
+    "PGD on the reference under the strict protocol; one stop of the slider for each triplet.",
 )
 
 # %% [markdown]
 # ## Every attack, every target
 #
-# An attack sees an image and a margin, and need not know which image it is. So each of them can be turned on all three. Their budgets: FGSM up to {glue:text}`reverse_fgsm:s`
-# levels; PGD {glue:text}`reverse_pgd:s`, and once more with the settings of this chapter; APGD, a PGD that chooses its own steps and is explained in
-# {doc}`the next chapter <flip-radius>`, {glue:text}`reverse_apgd:s` levels; stAdv without a bound on its flow; and one pixel of any colour,
-# {glue:text}`reverse_population:d` candidates at the start and in each of {glue:text}`reverse_generations:d` generations.
+# An attack sees an image and a margin, and need not know which image it is. So each of them can be turned on all three. APGD is a PGD that chooses
+# its own steps; [the next chapter](flip-radius.ipynb) explains it. stAdv has no bound on its flow, and the one pixel may take any colour.
 
 # %%
-some = triplets[: min(table_n, n)]
+from simlib.attacks import APGD, FGSM, OnePixel, StAdv
+
 attacks = {
     "FGSM": FGSM(),
     "PGD": PGD(),
@@ -304,32 +242,41 @@ attacks = {
     "stAdv": StAdv(),
     "one pixel": OnePixel(population=population, generations=generations),
 }
-grid = {
-    name: [
-        rate(attack(RankFlip(metric, some, target), progress=True).flipped, some.photographs)
-        for target in targets
-    ]
-    for name, attack in attacks.items()
-}
-
-# %% tags=["hide-input"]
-Table(
-    ("attack, strict protocol", *(f"on the {target}" for target in targets), "n"),
-    tuple((name, *rates, len(some)) for name, rates in grid.items()),
+say(
+    f"Budgets: FGSM up to {FGSM().grid[-1] * LEVELS:.4g} levels;",
+    f"PGD {PGD().eps * LEVELS:.4g} levels in {PGD().steps} steps,",
+    "and once more with the settings of this chapter;",
+    f"APGD {APGD().eps * LEVELS:.4g} levels;",
+    f"one pixel: {population} candidates at the start and in each of {generations} generations.",
 )
 
-# %% mystnb={"figure": {"name": "fig-targets", "caption": "Share of triplets flipped, by attack and by the image that is changed, with 95 % intervals."}} tags=["hide-input"]
-by_target = {
-    f"on the {target}": [rates[index] for rates in grid.values()] for index, target in enumerate(targets)
-}
-rate_bars(
-    list(grid),
-    by_target,
-    y_title="flipped",
-    alt="; ".join(
-        f"{target}: " + ", ".join(f"{name} {rate.value:.0%}" for name, rate in zip(grid, rates))
-        for target, rates in by_target.items()
-    ),
+# %%
+some = chapter.part(table_n)
+
+
+def on_each_target(attack, metric):
+    """Attack each of the three images under the strict protocol, and count the flips."""
+    found = (attack(RankFlip(metric, some, target), progress=True) for target in targets)
+    return [chapter.rate(result.flipped) for result in found]
+
+
+by_attack = {name: on_each_target(attack, metric) for name, attack in attacks.items()}
+
+# %%
+from simlib.report.tables import Table
+
+say("Share flipped under the strict protocol, by the image that is changed, and its 95 % interval.")
+Table(
+    ("attack", *targets.values(), "n"),
+    tuple((name, *rates, len(some)) for name, rates in by_attack.items()),
+)
+
+# %% tags=["hide-input"]
+from simlib.report.figures import rate_bars
+
+show(
+    rate_bars(list(by_attack), dict(zip(targets.values(), zip(*by_attack.values()))), y_title="flipped"),
+    "Share of triplets flipped, by attack and by the image that is changed, with 95 % intervals.",
 )
 
 # %% [markdown]
@@ -338,37 +285,18 @@ rate_bars(
 #
 # ## Other metrics
 #
-# PGD with the settings of this chapter, white-box, on every metric.
+# PGD with the settings of this chapter, white-box, on every metric. Intervals are over photographs, as everywhere on this page.
 
 # %%
-available, absent = metrics.load_available(table_metrics, device=where)
-by_metric = {
-    each.spec.title: [
-        rate(pgd(RankFlip(each, some, target), progress=True).flipped, some.photographs) for target in targets
-    ]
-    for each in available
-}
-
-# %% tags=["hide-input"]
+by_metric = {each.spec.title: on_each_target(pgd, each) for each in chapter.metrics}
+say("Again the share flipped under the strict protocol.", chapter.left_out)
 Table(
-    ("metric", *(f"on the {target}" for target in targets), "n"),
+    ("metric", *targets.values(), "n"),
     tuple((title, *rates, len(some)) for title, rates in by_metric.items()),
 )
 
-# %% tags=["hide-input"]
-left_out = f"Left out for want of weights: {' and '.join(absent)}." if absent else "No metric was left out."
-glue("reverse_left_out", left_out, display=False)
-
 # %% [markdown]
-# Rates with their 95 % intervals over photographs, strict protocol. {glue:text}`reverse_left_out:s` A metric that is safe on one side only is
-# not safe: whoever can choose the image to change chooses the weakest of the three.
+# A metric that is safe on one side only is not safe: whoever can choose the image to change chooses the weakest of the three.
 
 # %% tags=["hide-input"]
-provenance(
-    device=where,
-    data=data,
-    n=n,
-    seed=seed,
-    metric=metric.spec.title,
-    table=f"{len(some)} triplets, {', '.join(by_metric)}",
-)
+chapter.provenance(table=f"{len(some)} triplets, {', '.join(by_metric)}")

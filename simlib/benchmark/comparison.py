@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simlib.benchmark.paired import Difference, corrected, difference, mcnemar
-from simlib.benchmark.rates import rate_in
+from simlib.benchmark.rates import flipped_by, rate_in
 from simlib.benchmark.selection import (
     Flags,
     flags,
@@ -97,6 +97,44 @@ def compare_metrics(rows: pd.DataFrame, attack: str) -> list[Comparison]:
     made = having(pick(rows, is_white_box(rows)), "attack", attack)
     parts = {texts(part, "source")[0]: part for part in groups(made, ("source",))}
     return _every_two(parts, "flipped")
+
+
+def compare_attacks(
+    rows: pd.DataFrame, source: str, target: str, attacks: tuple[str, str], *, chosen_by: str = ""
+) -> Difference | None:
+    """Say how much more often images of the first of two attacks flip a metric than those of the second.
+
+    Images are made on one metric and judged by another. Flips are counted as by :func:`compare_targets`, on
+    the same triplets for both attacks.
+
+    Args:
+        rows: of one plan, with the columns of ``rows.SCHEMA``.
+        source: name of the metric that the images were made on.
+        target: name of the metric that judges them.
+        attacks: titles of both.
+        chosen_by: title of a third one; then only triplets count that it flips on the source.
+
+    Returns:
+        The difference of the rates; None if no triplet counts.
+
+    Raises:
+        UnknownNameError: if there is no such source, attack or target.
+        InputError: if a triplet occurs twice for one attack.
+    """
+    made = having(rows, "source", source)
+    judged = having(made, "target", target)
+    first, second = (
+        once(having(judged, "attack", title)).set_index("triplet", drop=False) for title in attacks
+    )
+    second = second.loc[texts(first, "triplet")]
+    counts = is_counted(first)
+    if chosen_by:
+        flipped = flipped_by(having(made, "target", source), chosen_by)[source]
+        counts &= np.isin(texts(first, "triplet").astype(str), sorted(flipped))
+    if not counts.any():
+        return None
+    flips, others = (flags(part, "flipped_8bit")[counts] for part in (first, second))
+    return difference(flips, others, texts(first, "photograph")[counts])
 
 
 def by_margin(rows: pd.DataFrame, bounds: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0)) -> list[Stratum]:

@@ -146,7 +146,7 @@ def transfer_matrix(rows: pd.DataFrame, *, chosen_by: str = "") -> list[Transfer
     if len(rows) == 0:
         return []
     own, others = (pick(rows, which) for which in (is_white_box(rows), ~is_white_box(rows)))
-    flipped = _flipped_by(own, chosen_by) if chosen_by else None
+    flipped = flipped_by(own, chosen_by) if chosen_by else None
     return [_cell(group, flipped, chosen_by) for group in groups(others, ("source", "attack", "target"))]
 
 
@@ -175,8 +175,13 @@ def _cell(group: pd.DataFrame, flipped: dict[str, set[str]] | None, title: str) 
     )
 
 
-def _flipped_by(own: pd.DataFrame, title: str) -> dict[str, set[str]]:
-    """Return the triplets that an attack flips, by the metric that it was made on."""
+def flipped_by(own: pd.DataFrame, title: str) -> dict[str, set[str]]:
+    """Return the triplets that an attack flips, by the metric that it was made on.
+
+    Args:
+        own: rows of metrics that judge images made on themselves.
+        title: of the attack; an UnknownNameError says that there is none.
+    """
     return {
         texts(group, "source")[0]: set(texts(pick(group, flags(group, "flipped")), "triplet"))
         for group in groups(having(own, "attack", title), ("source",))

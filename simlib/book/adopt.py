@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, strip_run, write_notebook
+from simlib.book.run import run_notebooks
 from simlib.book.stage import TEASER_FILE, picture
+from simlib.book.staleness import PUBLISHED_PROFILE, stale
 from simlib.checkout import repository
 from simlib.errors import NotebookError
 from simlib.files import written_whole
 
 
-def adopt(executed: Path | str, root: Path | None = None) -> list[Path]:
+def adopt(executed: Path | str, names: Sequence[str] | None = None, root: Path | None = None) -> list[Path]:
     """Put the outputs of executed notebooks into the committed pairs; return the files written.
 
     All are checked before the first is written. Each ``.ipynb`` keeps the cells of its ``.py`` file.
 
     Args:
         executed: the folder that ``simlib notebooks`` wrote.
+        names: of the notebooks; all of the book by default.
         root: the book's repository, found from the working directory by default.
 
     Raises:
@@ -26,7 +30,7 @@ def adopt(executed: Path | str, root: Path | None = None) -> list[Path]:
     """
     root = root or repository()
     adopted = {}
-    for name, path in find_notebooks(root / "notebooks").items():
+    for name, path in find_notebooks(root / "notebooks", names).items():
         ran = Path(executed) / f"{name}.ipynb"
         if not ran.is_file():
             raise NotebookError(
@@ -48,3 +52,19 @@ def adopt(executed: Path | str, root: Path | None = None) -> list[Path]:
     with written_whole(root / TEASER_FILE) as temporary:
         temporary.write_bytes(drawn)
     return [*adopted, root / TEASER_FILE]
+
+
+def refresh(root: Path | None = None) -> list[Path]:
+    """Execute the notebooks whose committed outputs are old, and adopt them; return the files written.
+
+    Raises:
+        NotebookError: notebooks raised; nothing is adopted then.
+        OutputError: a file cannot be written.
+    """
+    root = root or repository()
+    names = list(stale(root / "notebooks"))
+    if not names:
+        return []
+    executed = root / "_build" / "notebooks" / PUBLISHED_PROFILE
+    run_notebooks(names, PUBLISHED_PROFILE, executed, source=root / "notebooks")
+    return adopt(executed, names, root)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from simlib.book.dials import DialError, checked
 from simlib.errors import SimlibError
 from simlib.kernels.device import pick_device
 from simlib.metrics import Metric
+from simlib.report.display import listed
 from simlib.report.provenance import Provenance, provenance
 from simlib.triplets import Triplets, draw
 
@@ -31,11 +32,13 @@ class Chapter:
 
     Args:
         namespace: where the dials are, by their names.
+        triplets: makes the triplets from dials that are known to be right, where they are not simply drawn.
 
     Attributes:
         dials: their values by name.
         device: where everything is computed.
-        triplets: n of them, on the device; none in a chapter without the dial ``data``.
+        triplets: n of them, or what ``triplets`` made, on the device; none in a chapter that has neither that
+            nor the dial ``data``.
         metric: the one that is looked at in detail; none in a chapter without the dial ``metric_name``.
         note: a sentence if that is not the one that was asked for.
 
@@ -46,18 +49,20 @@ class Chapter:
     triplets: Triplets
     metric: Metric
 
-    def __init__(self, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, namespace: Mapping[str, Any], triplets: Callable[[], Triplets] | None = None) -> None:
         self.dials = checked(namespace)
         self.device = pick_device(self.dials.get("device", "cpu"))
         self.n: int = self.dials.get("n", 0)
         self.seed: int = self.dials.get("seed", 0)
         self.note = ""
         self.absent: list[str] = []
-        with _in_a_line():
-            self._load()
+        with in_a_line():
+            self._load(triplets)
 
-    def _load(self) -> None:
-        if "data" in self.dials:
+    def _load(self, triplets: Callable[[], Triplets] | None) -> None:
+        if triplets is not None:
+            self.triplets = triplets().to(device=self.device)
+        elif "data" in self.dials:
             self.triplets = draw(self.dials["data"], self.n, seed=self.seed).to(device=self.device)
         if "metric_name" in self.dials:
             names = (self.dials["metric_name"], self.dials["fallback"])
@@ -95,7 +100,7 @@ class Chapter:
     def left_out(self) -> str:
         """A sentence that names the metrics left out for want of weights or packages; empty if none is."""
         self.metrics  # noqa: B018 (loading finds out)
-        return f"Left out for want of weights: {' and '.join(self.absent)}." if self.absent else ""
+        return f"Left out for want of weights: {listed(self.absent)}." if self.absent else ""
 
     def part(self, size: int) -> Triplets:
         """Return the first triplets, as many as asked for and never more than n."""
@@ -145,7 +150,7 @@ class Chapter:
 
 
 @contextmanager
-def _in_a_line() -> Iterator[None]:
+def in_a_line() -> Iterator[None]:
     """Let what is wrong with data or weights be told in a line, as what is wrong with a dial is."""
     try:
         yield

@@ -9,6 +9,7 @@ from typing import Any
 
 from simlib import metrics
 from simlib.attacks.dials import a_budget, a_positive_number
+from simlib.checkout import repository
 from simlib.errors import InputError, SimlibError
 from simlib.kernels.checks import require_count
 from simlib.kernels.device import pick_device
@@ -88,6 +89,15 @@ def _data(name: str, value: Any) -> None:
         )
 
 
+def _measured(name: str, value: Any) -> None:
+    _text(name, value)
+    if not (repository() / "notebooks" / value).is_file():
+        raise InputError(
+            f"{name} is {value!r}, and there is no such file, seen from the notebooks. "
+            'make bench writes "../_build/bench.json".'
+        )
+
+
 def _not_negative(name: str, value: Any) -> None:
     if value != 0 or isinstance(value, bool):
         a_positive_number(name, value)
@@ -130,7 +140,7 @@ RULES: Mapping[str, Rule] = {
     "plan": _text,
     "attack_title": _text,
     "chosen_by": _text,
-    "measured": _text,
+    "measured": _measured,
     "sizes": _list_of(_count()),
     "cores": _list_of(_count()),
     # pictures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,15 @@ from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 from simlib.errors import InputError, NotebookError, unknown_name
 from simlib.files import written_whole
 
-# papermill and nbclient note there when and where each cell ran, which differs in every run
-_RUN_METADATA = ("papermill", "execution")
+# programs note there when and where each cell ran, and what widgets showed, which differs in every run
+_RUN_METADATA = ("papermill", "execution", "ExecuteTime", "widgets", "trusted")
 # as ipykernel names itself: another name here would be a change as soon as JupyterLab opens the file
 KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
+# what a header would say of the program that wrote it
+_STABLE = {
+    "notebook_metadata_filter": "-jupytext.text_representation.jupytext_version,"
+    "-jupytext.text_representation.format_version,-jupytext.notebook_metadata_filter"
+}
 # cells that papermill adds to a notebook; they are in no .py file
 _ADDED_TAGS = {"injected-parameters", "papermill-error-cell-tag"}
 
@@ -67,7 +73,44 @@ def read_source(path: Path) -> Any:
             f'{path} has no parameters cell. Give the cell with its dials the tag: # %% tags=["parameters"]'
         )
     notebook.metadata["kernelspec"] = dict(KERNEL)
+    for cell, name in zip(notebook.cells, _ids(notebook), strict=True):
+        cell["id"] = name
     return notebook
+
+
+def write_source(notebook: Any, path: Path) -> None:
+    """Write the cells of a notebook into its ``.py`` file, whose header stays as it is.
+
+    Raises:
+        NotebookError: no cell is tagged ``parameters``.
+        OutputError: the file cannot be written.
+    """
+    if not any("parameters" in tags(cell) for cell in notebook.cells):
+        raise NotebookError(f"The notebook for {path} has no cell tagged parameters. Give it the tag back.")
+    header = jupytext.read(path).metadata
+    plain: Any = nbformat.from_dict({**notebook, "metadata": header})
+    for cell in plain.cells:
+        cell.metadata = {key: cell.metadata[key] for key in ("mystnb", "tags") if cell.metadata.get(key)}
+    text = jupytext.writes(plain, fmt={"extension": ".py", "format_name": "percent", **_STABLE})
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def title_of(notebook: Any) -> str:
+    """Return the title of a chapter, its first heading."""
+    return str(notebook.cells[0].source).partition("\n")[0].removeprefix("# ")
+
+
+def _is_bar(output: Any) -> bool:
+    return output.get("name") == "stderr" and "\r" in output.get("text", "")
+
+
+def _ids(notebook: Any) -> list[str]:
+    """Return an id for each cell that depends on its text, and not on what stands around it."""
+    marks = [
+        hashlib.sha256(f"{cell.cell_type} {cell.source}".encode()).hexdigest()[:8] for cell in notebook.cells
+    ]
+    return [f"{mark}-{marks[:place].count(mark)}" for place, mark in enumerate(marks)]
 
 
 def read_notebook(path: Path) -> Any:
@@ -96,8 +139,11 @@ def was_added(cell: Any) -> bool:
 
 
 def strip_run(notebook: Any) -> None:
-    """Take out, in place, what papermill adds: its cells, and the metadata with paths and times."""
+    """Take out, in place, what programs add: cells of papermill, paths, times, bars, the state of widgets."""
     notebook.cells = [cell for cell in notebook.cells if not was_added(cell)]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not _is_bar(output)]
     for holder in (notebook, *notebook.cells):
         for key in _RUN_METADATA:
             holder.metadata.pop(key, None)

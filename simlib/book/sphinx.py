@@ -50,7 +50,8 @@ def lead_to_bibliography(app: Sphinx, doctree: nodes.document, page: str) -> Non
 
     They are links, and no roles, so that a notebook shows them as plain text elsewhere.
     """
-    known = app.env.get_domain("cite").bibdata.data.entries
+    bibliography: Any = app.env.get_domain("cite")
+    known = bibliography.bibdata.data.entries
     for link in doctree.findall(nodes.reference):
         scheme, _, key = link.get("refuri", "").partition(":")
         if scheme != "cite":

@@ -11,13 +11,20 @@ if TYPE_CHECKING:
     import torch
 
     from simlib.metrics import MetricSpec
+    from simlib.metrics.timing import Timing
 
 
 _NOTES = (
-    "side: least height and width in pixels",
+    "least side: of height and width, in pixels",
     "forward, both: milliseconds on this machine for a pair of images, without and with its gradient",
     "weights: `simlib weights` says where they come from; citation: the key in book/references.bib",
 )
+
+_COLUMNS = (
+    ("name", "metric", "family", "least side", "gradient"),
+    ("citation", "licence of package and weights", "weights"),
+)
+"""Of the gallery, before and after the time."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,50 +46,56 @@ def _metrics(options: argparse.Namespace) -> None:
 
     from simlib import metrics
     from simlib.kernels.device import pick_device
+    from simlib.report.gallery import described
     from simlib.report.tables import Table
 
     device = None if options.no_timing else pick_device(options.device)
     specs = [metrics.spec_of(name) for name in options.names or metrics.names()]
-    rows = [_describe(spec, device) for spec in tqdm(specs, "measuring", disable=None, leave=False)]
+    measured = [_measured(spec, device) for spec in tqdm(specs, "measuring", disable=None, leave=False)]
     if options.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([_for_programs(*each) for each in measured], indent=2))
     else:
-        header = ("name", "title", "family", "side", "gradient", "forward", "both")
-        table = Table((*header, "citation", "licence", "weights", "here"), tuple(map(_cells, rows)))
+        before, after = _COLUMNS
+        rows = (
+            (*described(spec, before), *_milliseconds(cost), *described(spec, after), absent or "yes")
+            for spec, absent, cost in measured
+        )
+        table = Table((*before, "forward", "both", *after, "here"), tuple(rows))
         prefixes = f"prefixes, as in smoothed:NAME and ensemble:NAME+NAME: {', '.join(metrics.prefixes())}"
         print(table, *_NOTES, prefixes, sep="\n")
 
 
-def _describe(spec: MetricSpec, device: torch.device | None) -> dict[str, Any]:
-    """Collect the spec and the time of a metric; if it is absent or its files are wrong, say so in a line."""
+def _measured(spec: MetricSpec, device: torch.device | None) -> tuple[MetricSpec, str, Timing | None]:
+    """Return the spec of a metric, why it is absent, which wrong files are a reason for, and its time."""
     from simlib import metrics
     from simlib.errors import SimlibError
     from simlib.metrics.timing import measure_time
+
+    absent = metrics.why_absent(spec.name)
+    if device is None or absent:
+        return spec, absent, None
+    try:
+        metric = metrics.load(spec.name, device=device)
+        # A trial while it is built may find more than the register knows, such as a missing gradient.
+        return metric.spec, "", measure_time(metric, device)
+    except SimlibError as error:
+        return spec, str(error), None
+
+
+def _milliseconds(cost: Timing | None) -> tuple[float | None, float | None]:
+    return (cost.forward, cost.both) if cost else (None, None)
+
+
+def _for_programs(spec: MetricSpec, absent: str, cost: Timing | None) -> dict[str, Any]:
     from simlib.metrics.weights import locate, weights_file
 
-    absent, cost = metrics.why_absent(spec.name), None
-    if device is not None and not absent:
-        try:
-            metric = metrics.load(spec.name, device=device)
-            # A trial while it is built may find more than the register knows, such as a missing gradient.
-            spec, cost = metric.spec, dataclasses.asdict(measure_time(metric, device))
-        except SimlibError as error:
-            absent = str(error)
     files = {name: (weights_file(name), locate(name)) for name in spec.weights}
     weights = [
         {"name": name, "from": file.url or file.package, "path": str(path) if path else None}
         for name, (file, path) in files.items()
     ]
-    return {**dataclasses.asdict(spec), "weights": weights, "absent": absent, "cost": cost}
-
-
-def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
-    cost = row["cost"] or {"forward": None, "both": None}
-    gradient = "yes" if row["differentiable"] else "no"
-    plain = (row["name"], row["title"], row["family"], row["least_side"], gradient)
-    weights = ", ".join(each["name"] for each in row["weights"]) or "none"
-    known = (row["citation"] or "none", row["licence"], weights, row["absent"] or "yes")
-    return (*plain, cost["forward"], cost["both"], *known)
+    timing = dataclasses.asdict(cost) if cost else None
+    return {**dataclasses.asdict(spec), "weights": weights, "absent": absent, "cost": timing}
 
 
 def _attacks(options: argparse.Namespace) -> None:

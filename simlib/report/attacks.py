@@ -79,6 +79,11 @@ def _of_flipped(values: Callable[[AttackResult], Tensor], *, whole: bool = False
     return cell
 
 
+def _ways(result: AttackResult) -> Tensor:
+    """Return how far each pixel looks, (N, H W), by an attack that moves pixels."""
+    return result.details["flow"].norm(dim=1).flatten(1)
+
+
 COLUMNS: Mapping[str, Column] = {
     "n": lambda result, _: len(result),
     "flipped": _share(lambda result: result.flipped),
@@ -88,11 +93,14 @@ COLUMNS: Mapping[str, Column] = {
     "steps": _of_flipped(lambda result: result.steps, whole=True),
     "largest change": _of_flipped(lambda result: result.linf * LEVELS),
     "RMSE": _of_flipped(lambda result: result.rmse),
+    "mean way": _of_flipped(lambda result: _ways(result).mean(dim=1)),
+    "longest way": _of_flipped(lambda result: _ways(result).amax(dim=1)),
     "evaluations": _of_flipped(lambda result: result.forwards, whole=True),
     "forwards a triplet": lambda result, _: round(float(result.forwards.float().mean())),
     "backwards a triplet": lambda result, _: round(float(result.backwards.float().mean())),
 }
-"""What can be told of a result. Steps, sizes (levels of 255) and evaluations are medians of the flipped."""
+"""What can be told of a result. Steps, sizes (levels of 255), ways (pixels; of attacks that move pixels)
+and evaluations are medians of the flipped."""
 
 
 def _short(value: object) -> str:

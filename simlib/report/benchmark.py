@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simlib import metrics
-from simlib.benchmark.comparison import Comparison
+from simlib.benchmark.comparison import Comparison, by_margin
 from simlib.benchmark.rates import TransferCell, WhiteBoxRow, rate_in
 from simlib.benchmark.selection import flags, is_white_box, numbers, pick, texts
 from simlib.errors import SimlibError, unknown_name
@@ -20,13 +20,35 @@ if TYPE_CHECKING:
 
 _PAPER = "Ghildyal & Liu (TMLR 2023)"
 
-_WHITE_BOX_NOTES = (
-    "flipped: as the protocol counts; accurate, other, no label: the same among the triplets that the metric "
-    "ranks as labelled, those it ranks otherwise, and those without a label; with 95 % intervals.",
-    "in 8 bits: still flipped after the image was rounded to 8 bits.",
-    "RMSE, largest change: in levels of 255; these and steps are medians over the flipped. forwards, "
-    "backwards, seconds: means for a triplet.",
-)
+_WHITE_BOX: Mapping[str, tuple[Mapping[str, str], tuple[str, ...]]] = {
+    "n": ({"n": "n"}, ()),
+    "rates": (
+        {"protocol": "protocol", "flipped": "flipped", "in 8 bits": "flipped_8bit", "steps": "steps"},
+        (
+            "flipped: as the protocol counts, with 95 % intervals; in 8 bits: still flipped after the image "
+            "was rounded to 8 bits; steps: median over the flipped.",
+        ),
+    ),
+    "labels": (
+        {"accurate": "accurate", "other": "other", "no label": "unlabelled"},
+        (
+            "accurate, other, no label: share flipped, as the protocol counts, among the triplets that the "
+            "metric ranks as labelled, those it ranks otherwise, and those without a label; with 95 % "
+            "intervals.",
+        ),
+    ),
+    "effort": (
+        {
+            **{"RMSE": "rmse", "largest change": "linf"},
+            **{name: name for name in ("forwards", "backwards", "seconds")},
+        },
+        (
+            "RMSE, largest change: in levels of 255, medians over the flipped. forwards, backwards, seconds: "
+            "means for a triplet.",
+        ),
+    ),
+}
+"""What is told of a metric under an attack: titles of columns with the attributes they show, and notes."""
 
 _COUNTED = (
     "counted: triplets that both metrics rank as labelled before the attack; where there is no label, those "
@@ -60,28 +82,33 @@ def titles_of(names: Sequence[str]) -> list[str]:
     return [named(name).title for name in names]
 
 
-def white_box_as_table(rows: Sequence[WhiteBoxRow]) -> Table:
+def white_box_as_table(rows: Sequence[WhiteBoxRow], about: Sequence[str] = tuple(_WHITE_BOX)) -> Table:
     """Show what every attack does to every metric.
 
     Args:
         rows: as of :func:`simlib.benchmark.rates.white_box_table`. Groups of triplets that no row has are
             left out.
+        about: ``"n"``, ``"rates"``, ``"labels"`` for the rates by label, ``"effort"`` for changes and
+            costs; all by default, which is wide.
     """
-    groups = {"accurate": "accurate", "other": "other", "no label": "unlabelled"}
-    attributes = {
-        **{name: name for name in ("attack", "protocol", "n", "flipped")},
-        "in 8 bits": "flipped_8bit",
-        **{title: name for title, name in groups.items() if any(getattr(row, name) for row in rows)},
-        **{"RMSE": "rmse", "largest change": "linf"},
-        **{name: name for name in ("steps", "forwards", "backwards", "seconds")},
-    }
+    shown = {title: name for part in about for title, name in _WHITE_BOX[part][0].items()}
+    empty = (
+        {title for title in _WHITE_BOX["labels"][0] if not any(getattr(row, shown[title]) for row in rows)}
+        if "labels" in about
+        else set[str]()
+    )
     columns: dict[str, Sequence[Cell]] = {
         "metric": [named(row.metric) for row in rows],
-        **{title: [getattr(row, name) for row in rows] for title, name in attributes.items()},
-        "n": [Count(row.n, row.flipped.photographs) for row in rows],
+        "attack": [row.attack for row in rows],
+        **{
+            title: [getattr(row, name) for row in rows] for title, name in shown.items() if title not in empty
+        },
     }
+    if "n" in columns:
+        columns["n"] = [Count(row.n, row.flipped.photographs) for row in rows]
     lines = tuple(zip(*columns.values(), strict=True))
-    return Table(tuple(columns), lines, notes=_WHITE_BOX_NOTES, with_n=True)
+    notes = tuple(note for part in about for note in _WHITE_BOX[part][1])
+    return Table(tuple(columns), lines, notes=notes, with_n="labels" in about)
 
 
 def transfer_as_table(cells: Sequence[TransferCell], source: str) -> Table:
@@ -134,7 +161,6 @@ def published_transfer_beside(cells: Sequence[TransferCell], *, source: str = "l
             attack,
             cell.flipped if (cell := own.get((each.metric, attack))) else None,
             each.rate(attack),
-            "data, choice" + ", scale of SSIM" * (each.metric == "ssim") if cell else "not in this run",
         )
         for each in TRANSFER
         for attack in TRANSFER_ATTACKS
@@ -142,15 +168,15 @@ def published_transfer_beside(cells: Sequence[TransferCell], *, source: str = "l
     shown = sorted({cell.n for cell in own.values()})
     ours = "none" if not shown else f"{shown[0]:,}" if len(shown) == 1 else f"{shown[0]:,} to {shown[-1]:,}"
     return Table(
-        ("judged by", "attack", "here", "published", "what differs"),
+        ("judged by", "attack", "here", "published"),
         rows,
         notes=(
             f"published: {_PAPER}, counted in the files they released; images made on LPIPS (Alex).",
-            f"data, choice: the published n are of {TRANSFER_N:,} triplets of BAPPS that LPIPS (Alex) ranks "
-            "as people do, that stAdv flips, and that the authors kept after looking at them one by one. "
-            f"Ours are of {ours} triplets of this run; nobody looked.",
-            "scale of SSIM: there of images in [-1, 1], here in [0, 1]. Flips are counted here on images of "
-            "8 bits.",
+            f"Data and choice differ: the published n are of {TRANSFER_N:,} triplets of BAPPS that LPIPS "
+            "(Alex) ranks as people do, that stAdv flips, and that the authors kept after looking at them "
+            f"one by one. Ours are of {ours} triplets of this run; nobody looked.",
+            "SSIM is that of images in [-1, 1] there, in [0, 1] here. Flips are counted here on images of "
+            "8 bits. A dash: not in this run.",
             _WEIGHTS,
         ),
         with_n=True,
@@ -164,40 +190,65 @@ def published_white_box_beside(rows: pd.DataFrame, *, attack: str = "PGD") -> Ta
         rows: of one plan, with the columns of ``rows.SCHEMA``.
         attack: title of our attack that comes nearest to the published one.
     """
-    title = named(WHITE_BOX_PGD.metric).title
-    own = pick(rows, is_white_box(rows))
-    own = pick(own, (texts(own, "source") == WHITE_BOX_PGD.metric) & (texts(own, "attack") == attack))
-    absent = () if len(own) else (f"This run has no attack {attack} on {title}.",)
+    own, absent = _published_attack(rows, attack)
+    protocols = sorted(set(texts(own, "protocol")) - {"paper"})
     return Table(
-        (f"{attack} on {title}", "here", "published", "what differs"),
+        (f"{attack} on {named(WHITE_BOX_PGD.metric).title}", "here", "published"),
         _white_box_beside(own),
         notes=(
             *absent,
             f"published: {_PAPER}, counted in the files they released: the {WHITE_BOX_PGD.n:,} triplets of "
             "BAPPS on which all judges agree, protocol paper. Steps and RMSE, in levels of 255, are of the "
             "flipped.",
+            "The data differ"
+            + "".join(f", and the protocol is {each} here" for each in protocols)
+            + ". Images are brought to 8 bits by rounding here, by truncation there.",
             _WEIGHTS,
         ),
         with_n=True,
     )
 
 
+def published_ratios_beside(rows: pd.DataFrame, *, attack: str = "PGD") -> Table:
+    """Show the published attack beside ours, by the ratio of the smaller distance to the larger before it.
+
+    Args and columns of rows are as of :func:`published_white_box_beside`.
+    """
+    own, absent = _published_attack(rows, attack)
+    published = WHITE_BOX_PGD.rate_by_ratio
+    here = by_margin(own, tuple(published)) if len(own) else []
+    return Table(
+        ("smaller distance / larger distance", "flipped here", "flipped as published"),
+        tuple(
+            (each.label, each.rate, f"{share:.1%}")
+            for each, share in zip(here, published.values(), strict=bool(here))
+        ),
+        notes=absent,
+        with_n=True,
+    )
+
+
+def _published_attack(rows: pd.DataFrame, attack: str) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return our rows of the attack that was published, and a note if there are none."""
+    metric = WHITE_BOX_PGD.metric
+    own = pick(rows, is_white_box(rows))
+    own = pick(own, (texts(own, "source") == metric) & (texts(own, "attack") == attack))
+    return own, () if len(own) else (f"This run has no attack {attack} on {named(metric).title}.",)
+
+
 def _white_box_beside(own: pd.DataFrame) -> tuple[tuple[Cell, ...], ...]:
-    """Return lines of what, here, published, and what differs."""
+    """Return lines of what, here, and published."""
     published, flipped = WHITE_BOX_PGD, flags(own, "flipped")
     steps, rmse = numbers(own, "steps")[flipped], numbers(own, "rmse")[flipped]
     some, all_flips = len(steps) > 0, rate_in(own, flipped)
     early = rate_in(own, flipped & (numbers(own, "steps") <= 3), flipped)
-    protocols = set(texts(own, "protocol")) - {"paper"}
-    data = "data" + "".join(f", protocol: {each} here" for each in protocols)
-    bits = "; 8 bits by rounding here, by truncation there"
     return (
-        ("triplets", all_flips and Count(all_flips.n, all_flips.photographs), published.n, "data"),
-        ("flipped", all_flips, published.rate, data),
-        ("within 3 steps", early, published.early, data),
-        ("steps, mean", float(steps.mean()) if some else None, published.steps[0], data),
-        ("steps, median", float(np.median(steps)) if some else None, published.steps[1], data),
-        ("RMSE, mean", float(rmse.mean()) if some else None, published.rmse[0], data + bits),
+        ("triplets", all_flips and Count(all_flips.n, all_flips.photographs), published.n),
+        ("flipped", all_flips, published.rate),
+        ("within 3 steps", early, published.early),
+        ("steps, mean", float(steps.mean()) if some else None, published.steps[0]),
+        ("steps, median", float(np.median(steps)) if some else None, published.steps[1]),
+        ("RMSE, mean", float(rmse.mean()) if some else None, published.rmse[0]),
     )
 
 

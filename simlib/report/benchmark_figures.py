@@ -9,16 +9,17 @@ import plotly.graph_objects as go
 from simlib.benchmark.statistics import Rate
 from simlib.errors import InputError
 from simlib.report.benchmark import named
+from simlib.report.figures import described
 from simlib.report.scale import Cost
 from simlib.report.style import COLORS, LEGEND, MOST_SERIES, SYMBOLS, folded, in_lines, whiskers
 
 
 def rate_dots(
-    names: Sequence[str], series: Mapping[str, Sequence[Rate | None]], *, x_title: str, alt: str
+    names: Sequence[str], series: Mapping[str, Sequence[Rate | None]], *, x_title: str
 ) -> go.Figure:
     """Draw rates with their 95 % intervals, names down the side; hovering shows n and the interval.
 
-    Each series has a rate for each name; None leaves a gap.
+    Each series has a rate for each name; None leaves a gap. The alternative text tells all rates.
 
     Raises:
         InputError: if there are more series than can be told apart.
@@ -51,15 +52,17 @@ def rate_dots(
             "zeroline": False,
         },
         height=140 + len(names) * max(26, 15 * len(series)),
-        meta={"alt": alt},
+        meta={"alt": f"Marks with intervals: share {x_title}. {described(names, series)}."},
     )
 
 
-def cost_bars(costs: Sequence[Cost], *, threads: int, alt: str) -> go.Figure:
+def cost_bars(costs: Sequence[Cost], *, threads: int) -> go.Figure:
     """Draw what attacks cost, a bar for each attacked metric, in core seconds for a triplet.
 
-    Costs are stacked in their order; so many threads took their seconds together.
+    Costs are stacked in their order; so many threads took their seconds together. Costs that belong to no
+    attack are left out.
     """
+    costs = [cost for cost in costs if cost.metric]
     figure = go.Figure()
     names = list(dict.fromkeys(cost.metric for cost in costs))
     upwards = [folded(named(name).title) for name in reversed(names)]
@@ -78,6 +81,13 @@ def cost_bars(costs: Sequence[Cost], *, threads: int, alt: str) -> go.Figure:
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
+    dearest = max(costs, key=lambda cost: cost.seconds)
+    total = sum(cost.seconds for cost in costs) * threads
+    alt = (
+        "Bars of core seconds a triplet, one for each attack on each metric. The longest is "
+        f"{dearest.attack} on {named(dearest.metric).title}, {dearest.seconds * threads:.2g}; "
+        f"all attacks together take {total:.2g}."
+    )
     return figure.update_layout(
         barmode="stack",
         xaxis={"title": "core seconds a triplet", "rangemode": "tozero"},

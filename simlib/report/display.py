@@ -6,6 +6,7 @@ A page of the book, JupyterLab and a headless run show the same, for none of it 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -14,6 +15,11 @@ from IPython.display import display
 PLOTLY = "application/vnd.plotly.v1+json"
 CAPTION = "application/vnd.simlib.caption"
 """The type of a caption that stands in its figure already: a page shows it there, other readers below it."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names as a sentence lists them: ``"a, b and c"``; empty for none."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def say(*sentences: str) -> None:

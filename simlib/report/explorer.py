@@ -15,6 +15,7 @@ from simlib.attacks import PAPER_EPS, PAPER_STEP, PAPER_STEPS, PGD, AttackResult
 from simlib.checkout import HEADLESS_VARIABLE
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
+from simlib.report.display import PLOTLY
 from simlib.report.pictures import (
     Panel,
     axis_of,
@@ -27,8 +28,6 @@ from simlib.report.pictures import (
 
 if TYPE_CHECKING:
     from ipywidgets import VBox
-
-_PLOTLY = "application/vnd.plotly.v1+json"
 
 
 class FlipExplorer:
@@ -113,10 +112,10 @@ class FlipExplorer:
         return widgets.VBox([widgets.HBox([triplet, budget, steps]), picture])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        if _is_live():
-            bundle: Any = self.widget._repr_mimebundle_()
-            return bundle
-        return {_PLOTLY: json.loads(self.figure.to_json() or "{}"), "text/plain": repr(self)}
+        # The figure is there in a live notebook, too: it is what a page made from it shows.
+        still = {PLOTLY: json.loads(self.figure.to_json() or "{}"), "text/plain": repr(self)}
+        live: Any = self.widget._repr_mimebundle_() if _is_live() else {}
+        return {**still, **live}
 
     def __repr__(self) -> str:
         return f"FlipExplorer({self.problem.metric.spec.title}, {len(self.problem)} triplets)"

@@ -17,7 +17,7 @@ from simlib.report.pictures import Panel, picture_slider
 _ARROWS = 16
 """Most arrows along a side of an image; more run together on a narrow page."""
 
-_LONG = 0.99
+LONG = 0.99
 """Share of the pixels that move no farther than the scale of a figure reaches; few move much farther."""
 
 _HEAD = 7
@@ -47,7 +47,7 @@ class Moved:
     captions: tuple[str, str] = ("", "")
 
 
-def flow_slider(choices: Mapping[str, Moved], *, alt: str) -> go.Figure:
+def flow_slider(choices: Mapping[str, Moved], *, alt: str = "") -> go.Figure:
     """Show images before and after, and the flow between them as arrows and as colours; one stop a choice.
 
     An arrow stands on a pixel of the attacked image and points to the place in the original that the pixel
@@ -60,10 +60,14 @@ def flow_slider(choices: Mapping[str, Moved], *, alt: str) -> go.Figure:
     if not choices:
         raise InputError("A figure of flows needs at least one image that was moved.")
     flows = [moved.flow.cpu() for moved in choices.values()]
-    long = max(float(flow.norm(dim=0).quantile(_LONG)) for flow in flows)
+    long = max(float(flow.norm(dim=0).quantile(LONG)) for flow in flows)
     height, width = flows[0].shape[-2:]
     amplification = _fitting_amplification(long, _spacing(flows[0]))
     rows = {label: _rows(moved, amplification, long) for label, moved in choices.items()}
+    alt = alt or (
+        f"A slider over {len(choices)} images. Each is shown before and after the attack, with the flow as "
+        "arrows over the paled image and as colours, whose hue tells direction and whose depth tells length."
+    )
     figure = picture_slider(rows, alt=alt)
     place: Any = figure.data[2]
     # Arrows that leave the picture must not widen its axes.

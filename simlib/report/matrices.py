@@ -13,7 +13,7 @@ from simlib.benchmark.rates import TransferCell
 from simlib.benchmark.statistics import Share, counted
 from simlib.errors import InputError
 from simlib.report.benchmark import named, titles_of
-from simlib.report.menus import Choices, with_menus
+from simlib.report.menus import Choices, options, with_menus
 from simlib.report.style import folded, in_lines
 
 SIGNIFICANT = 0.05
@@ -62,13 +62,13 @@ class Matrix:
         return "; ".join(f"{row}: {line}" for row, line in zip(self.rows, lines, strict=True))
 
 
-def matrices(choices: Choices[Matrix], *, alt: str, differences: bool = False) -> go.Figure:
+def matrices(choices: Choices[Matrix], *, alt: str = "", differences: bool = False) -> go.Figure:
     """Draw a matrix, and menus that exchange it for others, which need no server.
 
     Args:
         choices: matrices by their label in a menu, or by all pairs of labels for two menus; the first is
             shown at first. Only by single labels may their axes have different titles.
-        alt: what a reader who does not see the figure should know.
+        alt: what a reader who does not see the figure should know; the first matrix if empty.
         differences: whether the values are differences of shares, which may be negative.
 
     Raises:
@@ -80,6 +80,7 @@ def matrices(choices: Choices[Matrix], *, alt: str, differences: bool = False) -
     values = [abs(v) for matrix in choices.values() for row in matrix.values for v in row if v is not None]
     most = max([_LEAST_SCALE, *values])
     first = next(iter(choices.values()))
+    alt = alt or f"A matrix, and menus with {options(choices)}. In the first: {first}."
     down = {"title": first.down, "autorange": "reversed", **_NAMES}
     height = 190 + 30 * max(len(matrix.rows) for matrix in choices.values())
     across = {"title": first.across, **_NAMES}

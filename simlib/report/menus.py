@@ -16,6 +16,11 @@ Choices = Mapping[str, _Shown] | Mapping[tuple[str, str], _Shown]
 """What a menu chooses among, by its labels; or two menus, by all pairs of theirs."""
 
 
+def options(choices: Choices[Any]) -> str:
+    """Say what menus offer, for the alternative text of a figure."""
+    return "; ".join(key if isinstance(key, str) else ", ".join(key) for key in choices)
+
+
 def with_menus(
     figure: go.Figure,
     traces: Mapping[Any, Sequence[Any]],

@@ -103,7 +103,23 @@ def picture_slider(choices: Mapping[str, Sequence[Sequence[Panel]]], *, alt: str
         frames.append(go.Frame(name=label, data=pictures, layout=captions))
     figure.frames = frames
     below = _CAPTION * max(map(_lines, shown.values()))
-    return figure.update_layout(sliders=[_slider(list(shown), below)])
+    return figure.update_layout(sliders=[slider(list(shown), below=_TITLE + below)])
+
+
+def slider(labels: Sequence[str], *, below: int, prefix: str = "") -> dict[str, object]:
+    """Describe a slider over the frames of a figure, so many pixels below what is drawn.
+
+    Args:
+        labels: names of the frames.
+        below: pixels of the page, for what stands between the drawing and the slider.
+        prefix: words before the label of the present stop.
+    """
+    animation = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    steps = [{"label": label, "method": "animate", "args": [[label], animation]} for label in labels]
+    # Labels are centred on the ends of the slider; a long one needs room beyond them.
+    left, right = (max(12, round(3.5 * len(label))) for label in (labels[0], labels[-1]))
+    padding = {"t": below, "l": left, "r": right}
+    return {"steps": steps, "y": 0, "pad": padding, "currentvalue": {"prefix": prefix}}
 
 
 def axis_of(trace: Any) -> str:
@@ -172,11 +188,3 @@ def _picture(image: Tensor) -> go.Image:
     height, width = image.shape[-2:]
     hover = f"%{{x}}, %{{y}} of {width}x{height}<extra></extra>"
     return go.Image(source=png_source(image), hovertemplate=hover)
-
-
-def _slider(labels: Sequence[str], below: int) -> dict[str, object]:
-    """Describe a slider under the captions of pictures, which take this many pixels."""
-    animation = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
-    steps = [{"label": label, "method": "animate", "args": [[label], animation]} for label in labels]
-    padding = {"t": _TITLE + below, "l": 12, "r": 12}
-    return {"steps": steps, "y": 0, "pad": padding, "currentvalue": {"prefix": ""}}

@@ -14,6 +14,7 @@ from simlib.benchmark.selection import is_labelled, texts
 from simlib.benchmark.statistics import counted
 from simlib.checkout import RESULTS_VARIABLE, repository
 from simlib.errors import InputError
+from simlib.report.display import listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,7 +66,7 @@ class Results:
         return {
             "plan": f"{plan.name}, key {self.record.key}, first run {self.record.created}",
             "data": f"{plan.data.source}, seed {plan.data.seed}",
-            "left_out": self.note,
+            **({"left_out": self.note} if self.note else {}),
             **{f"rows_{name}": value for name, value in self.record.provenance.items()},
         }
 
@@ -147,7 +148,7 @@ def _what_can_be_had(plan: Plan) -> tuple[Plan, str]:
     _, absent = metrics.load_available([name for name in plan.metrics() if metrics.why_absent(name)])
     if not absent:
         return plan, ""
-    note = f"Left out for want of weights: {' and '.join(absent)}."
+    note = f"Left out for want of weights: {listed(absent)}."
     content = plan_to_dict(plan)
     for part, key in (("white_box", "metrics"), ("transfer", "sources")):
         if part in content and all(metrics.why_absent(name) for name in content[part][key]):

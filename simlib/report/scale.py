@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,8 @@ from simlib.benchmark.plan import Part
 from simlib.benchmark.sealed import about
 from simlib.benchmark.selection import groups, is_white_box, numbers, pick, texts
 from simlib.errors import InputError
+from simlib.report.benchmark import named
+from simlib.report.tables import Table
 
 if TYPE_CHECKING:
     from simlib.report.results import Results
@@ -48,9 +50,33 @@ def costs(results: Results) -> list[Cost]:
     return [*attacks, Cost("", "", "", max(rest, 0.0))]
 
 
+def costs_as_table(spent: Sequence[Cost], threads: int, sizes: Sequence[int]) -> Table:
+    """Show what the parts of a plan cost, a row each, and one for all of them together.
+
+    Args:
+        spent: as :func:`costs` returns them.
+        threads: so many took their seconds together.
+        sizes: numbers of triplets, each with a column of core hours.
+    """
+    parts: dict[str, float] = {}
+    for cost in spent:
+        parts[_part_of(cost)] = parts.get(_part_of(cost), 0.0) + cost.seconds * threads
+    parts["all"] = sum(parts.values())
+    header = ("part of the plan", "core s", *(f"core h, {size:,}" for size in sizes))
+    rows = ((part, each, *(round(each * size / 3600) for size in sizes)) for part, each in parts.items())
+    return Table(header, tuple(rows))
+
+
 def stored_bytes(results: Results) -> int:
     """Return the size of the files that hold the rows of a run, in bytes."""
     return sum(path.stat().st_size for path, _ in _files(results))
+
+
+def _part_of(cost: Cost) -> str:
+    if not cost.metric:
+        return "judging, and all else"
+    verb = "white-box" if cost.part == "white-box" else "images for transfer"
+    return f"{verb}, {named(cost.metric).title}"
 
 
 def _attacking(part: Part, results: Results) -> dict[str, Cost]:

@@ -214,8 +214,8 @@ class Table:
             )
 
 
-_CLASS = {True: ' class="text"', False: ""}
-"""The class of a cell of words, and of another."""
+_CLASS = {True: ' class="text" style="text-align: left"', False: ""}
+"""The class of a cell of words, and of another; JupyterLab knows no class, and sets all to the right."""
 
 
 def _aligned(column: Sequence[str], words: bool) -> list[str]:

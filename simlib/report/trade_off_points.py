@@ -14,7 +14,7 @@ from simlib.benchmark.statistics import Rate
 from simlib.errors import InputError, SimlibError
 from simlib.metrics.metric import Family
 from simlib.report.benchmark import named, titles_of
-from simlib.report.menus import Choices, with_menus
+from simlib.report.menus import Choices, options, with_menus
 from simlib.report.style import COLORS, LEGEND, SYMBOLS, in_lines, whiskers
 
 _Box = tuple[float, float, float, float]
@@ -27,31 +27,45 @@ _NEAR = 0.015
 """Distance below which two points of a figure lie together, in shares of the figure."""
 
 
-def trade_off_points(
-    choices: Choices[Sequence[TradeOff]], *, x_title: str, y_title: str, alt: str
-) -> go.Figure:
+def trade_off_points(choices: Choices[Sequence[TradeOff]], *, y_title: str) -> go.Figure:
     """Draw metrics by accuracy and robustness, with both 95 % intervals, and menus over them.
 
     Metrics without one of the two are left out. Those of one family share colour and symbol.
 
     Args:
         choices: metrics by the label in a menu, or by all pairs of labels for two; the first is shown first.
-        x_title: what accuracy is.
         y_title: what robustness is.
-        alt: what a reader who does not see the figure should know.
 
     Raises:
         InputError: if there is no choice.
     """
     if not choices:
         raise InputError("There is nothing to draw. Give at least one list of metrics.")
-    across = {"title": x_title, **_accuracies(choices)}
+    across = {"title": "accurate before the attack", **_accuracies(choices)}
     along = {"title": y_title, "tickformat": ".0%", "range": [_FRAME[1], _FRAME[3]]}
-    layout = {"xaxis": across, "yaxis": along, "legend": LEGEND, "height": 580, "meta": {"alt": alt}}
+    layout = {
+        "xaxis": across,
+        "yaxis": along,
+        "legend": LEGEND,
+        "height": 580,
+        "meta": {"alt": _alt(choices)},
+    }
     figure = go.Figure(layout=layout)
     intervals = [f"error_{axis}.{end}" for axis in "xy" for end in ("array", "arrayminus")]
     traces = {key: _by_family(points) for key, points in choices.items()}
     return with_menus(figure, traces, ("x", "y", "text", "textposition", "customdata", *intervals))
+
+
+def _alt(choices: Choices[Sequence[TradeOff]]) -> str:
+    """Tell the points that are shown first."""
+    told = (
+        f"{named(point.metric).title} accurate {point.accuracy.value:.0%}, "
+        f"not flipped {point.robust.value:.0%}"
+        for point in next(iter(choices.values()))
+        if point.accuracy and point.robust
+    )
+    menus = options(choices)
+    return f"Points with intervals both ways, and menus with {menus}. Under the first: {'; '.join(told)}."
 
 
 class _Point(NamedTuple):

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simlib.benchmark.comparison import Comparison, by_distortion, by_margin, compare_metrics, compare_targets
+from simlib.benchmark.comparison import (
+    Comparison,
+    by_distortion,
+    by_margin,
+    compare_attacks,
+    compare_metrics,
+    compare_targets,
+)
 from simlib.benchmark.paired import corrected, difference, mcnemar
 from simlib.benchmark.statistics import wilson
 from simlib.errors import InputError, UnknownNameError
@@ -95,6 +103,28 @@ def test_only_triplets_that_count_for_both() -> None:
     assert counted(found[0]) == (1, 0, 1, 0)
     assert found[1:] == [Comparison(name, "d", 0, 0, 0, 0, None, None, None) for name in "bc"]
     assert found[0].corrected == found[0].p_value == 1
+
+
+def test_two_attacks_are_compared_on_the_same_triplets() -> None:
+    rows = random_rows(4, 40, metrics=("a", "b"))
+    first, second = (table(rows, "a", attack, "b", "flipped_8bit") for attack in ("stAdv", "PGD"))
+    flipped = {
+        row.triplet
+        for row in each_of(rows)
+        if (row.source, row.target, row.attack) == ("a", "a", "PGD") and row.flipped
+    }
+    for chosen_by, names in (("", list(first)), ("PGD", [name for name in first if name in flipped])):
+        found = compare_attacks(rows, "a", "b", ("stAdv", "PGD"), chosen_by=chosen_by)
+        assert found is not None and 0 < found.n == len(names) and found.photographs
+        assert found.value == pytest.approx(sum(first[name] - second[name] for name in names) / found.n)
+    # in another order of the second attack's rows, too
+    last = (rows["attack"] == "PGD").to_numpy()
+    turned = rows.iloc[[*np.flatnonzero(~last), *np.flatnonzero(last)[::-1]]]
+    assert compare_attacks(turned, "a", "b", ("stAdv", "PGD")) == compare_attacks(
+        rows, "a", "b", ("stAdv", "PGD")
+    )
+    none = joined(*(rows_of("a", attack, target) for attack in ("x", "y") for target in "ab"))
+    assert compare_attacks(none, "a", "b", ("x", "y"), chosen_by="x") is None
 
 
 def test_the_targets_that_are_asked_for_in_their_order() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import nbformat
 import pytest
@@ -13,9 +17,11 @@ from docutils.utils.math import MathError
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from simlib.book.mathml import to_mathml
+from simlib.book.notebooks import pages
 from simlib.book.run import run_notebooks
-from simlib.book.stage import build_book, pages
+from simlib.book.stage import build_book
 from simlib.errors import InputError, NotebookError
+from simlib.report.display import CAPTION
 from tests.browser import ARGUMENTS
 from tests.conftest import ROOT
 
@@ -74,37 +80,58 @@ def small_book(root: Path, text: str, cells: list) -> Path:
         (root / name).write_text((ROOT / name).read_text())
     (root / "book" / "_static").symlink_to(ROOT / "book" / "_static")
     (root / "_toc.yml").write_text(
-        "format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/01-one\n  - file: book/more\n"
+        "format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/one\n  - file: book/bibliography\n"
     )
     (root / "book" / "intro.md").write_text(f"# Intro\n\n{text}\n")
-    (root / "book" / "more.md").write_text("# More\n\n```{bibliography}\n:all:\n```\n")
+    (root / "book" / "bibliography.md").write_text("# More\n\n```{bibliography}\n:all:\n```\n")
     (root / "book" / "picture.svg").write_text(
         '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# One"), *cells])
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "ipython3"}
-    nbformat.write(notebook, executed / "01-one.ipynb")
+    nbformat.write(notebook, executed / "one.ipynb")
     return executed
 
 
-def plotly_cell(meta: dict | None) -> dict:
+def plotly_cell(meta: dict | None) -> Any:
     data = {"data": [{"type": "scatter", "y": [1, 2], "name": "</script>"}], "layout": {"meta": meta}}
     output = nbformat.v4.new_output("display_data", data={"application/vnd.plotly.v1+json": data})
     return nbformat.v4.new_code_cell("figure", outputs=[output])
 
 
+def told(data: dict[str, Any]) -> Any:
+    return nbformat.v4.new_output("display_data", data={**data, "text/plain": "plain"})
+
+
 @pytest.mark.slow
 def test_figures_and_formulas_of_a_small_book(tmp_path: Path) -> None:
-    executed = small_book(tmp_path, "Text $x^2$.", [plotly_cell({"alt": 'a "rising" line'})])
+    captioned = plotly_cell({"alt": 'a "rising" line', "caption": "A *line*, $y = x$."})
+    captioned.outputs.append(told({CAPTION: "A *line*", "text/markdown": "**Figure.** A *line*"}))
+    sentence = "It rises by **3**, see [the list](../book/bibliography.md)."
+    captioned.outputs.append(told({"text/markdown": sentence}))
+    cited = "Text $x^2$, after [Wilson, 1927](cite:wilson1927probable)."
+    executed = small_book(tmp_path, cited, [captioned])
     first = build_book(executed, tmp_path / "pages", tmp_path)
     assert first == tmp_path / "pages" / "index.html"
     intro = (tmp_path / "pages" / "book" / "intro.html").read_text()
-    chapter = (tmp_path / "pages" / "notebooks" / "01-one.html").read_text()
+    chapter = (tmp_path / "pages" / "notebooks" / "one.html").read_text()
     assert "<math" in intro
     assert "plotly.min.js" not in intro
     assert "plotly.min.js" in chapter
     assert 'aria-label="a &quot;rising&quot; line"' in chapter
     assert "<\\/script>" in chapter
+    assert 'href="bibliography.html#cite-wilson1927probable">Wilson, 1927</a>' in intro
+    listed = (tmp_path / "pages" / "book" / "bibliography.html").read_text()
+    assert 'id="cite-wilson1927probable"' in listed
+    # The caption stands in the figure and nowhere else; a sentence is text of the page.
+    figure = re.search(r'<figure[^>]* id="fig-a-line[\w-]*">(.*?)</figure>', chapter, re.DOTALL)
+    assert figure
+    assert 'class="plotly-figure"' in figure[1]
+    assert "<em>line</em>" in figure[1]
+    assert "<math" in figure[1]
+    assert chapter.count("<em>line</em>") == 1
+    assert "It rises by <strong>3</strong>" in chapter
+    assert 'href="../book/bibliography.html"' in chapter
     # Nothing says that this code has made its outputs.
     assert "This page is older than the code" in chapter
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".work")]
@@ -112,8 +139,8 @@ def test_figures_and_formulas_of_a_small_book(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_every_fault_is_named_and_fails_the_build(tmp_path: Path) -> None:
-    glued = "{glue:text}`../notebooks/01-one.ipynb::absent:d`"
-    text = f"$\\unheard{{x}}$ {{cite:p}}`nobody2000` {glued}\n\n![](picture.svg)"
+    glued = "{glue:text}`../notebooks/one.ipynb::absent:d`"
+    text = f"$\\unheard{{x}}$ {{cite:p}}`nobody2000` [Nobody](cite:nobody2001) {glued}\n\n![](picture.svg)"
     executed = small_book(tmp_path, text, [plotly_cell(None)])
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "genindex.html").write_text("the former book")
@@ -122,6 +149,7 @@ def test_every_fault_is_named_and_fails_the_build(tmp_path: Path) -> None:
     for fault in (
         r"\unheard",
         "nobody2000",
+        "nobody2001",
         "absent",
         "plotly figure of cell 2 has no alternative text",
         "picture has no",
@@ -262,3 +290,31 @@ def test_a_chapter_shows_where_its_numbers_come_from(name: str, book: Path) -> N
     assert "This page is older than the code" not in text
     notebook = json.loads((book.parent / "notebooks" / f"{Path(name).name}.ipynb").read_text())
     assert notebook["metadata"]["simlib"]["profile"] == "smoke"
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("book")
+def test_plain_papermill_and_nbconvert_give_whole_pages(book: Path, tmp_path: Path) -> None:
+    folder, elsewhere, chapters = tmp_path / "notebooks", tmp_path / "elsewhere", ROOT / "notebooks"
+    shutil.copytree(book.parent / "notebooks", folder)
+    elsewhere.mkdir()
+    name = "gradient-attacks.ipynb"
+    dials = ["--parameters_yaml", "{n: 4, table_n: 2, table_metrics: [l2]}"]
+    for command in (
+        ["papermill", chapters / name, folder / name, *dials],
+        ["nbconvert", "--to=notebook", "--execute", f"--output-dir={folder}", chapters / "triplets.ipynb"],
+    ):
+        run = [sys.executable, "-m", *map(str, command)]
+        subprocess.run(run, cwd=elsewhere, check=True, capture_output=True)
+    assert not list(elsewhere.iterdir())
+    built = build_book(folder, tmp_path / "pages", ROOT).parent
+    for name in ("gradient-attacks", "triplets"):
+        made, expected = ((pages / "notebooks" / f"{name}.html").read_text() for pages in (built, book))
+        for part in ('class="plotly-figure"', "<figcaption", "book-table-box", 'class="provenance"', "<img"):
+            assert made.count(part) == expected.count(part), (name, part)
+        assert made.count("<figcaption") > 1
+        assert "This page is older than the code" not in made
+        assert "profile interactive" in made
+    # The dials are shown as they were set.
+    text = re.sub(r"<[^>]+>", "", (built / "notebooks" / "gradient-attacks.html").read_text())
+    assert "n = 4  # number of triplets" in text

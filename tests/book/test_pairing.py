@@ -5,15 +5,21 @@ from __future__ import annotations
 import ast
 import json
 import re
+import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import pytest
 import yaml
 
-from simlib.book.notebooks import find_notebooks, read_notebook, tags
+from simlib.book.dials import RULES
+from simlib.book.notebooks import find_notebooks, pages, read_notebook, read_source, tags
 from simlib.book.parameters import known_parameters, load_profile, resolve
-from simlib.book.stage import TEASER_FILE, pages, picture
+from simlib.book.stage import TEASER_FILE, picture
+from simlib.book.staleness import run_of
+from simlib.report.display import PLOTLY
 from tests.conftest import ROOT
 
 NAMES = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
@@ -28,7 +34,8 @@ def test_there_are_notebooks_and_the_contents_name_them(root: Path) -> None:
         page.removeprefix("notebooks/") for page in pages(root / "_toc.yml") if page.startswith("notebooks/")
     ]
     assert NAMES
-    assert sorted(named) == NAMES == list(find_notebooks(root / "notebooks"))
+    assert sorted(named) == NAMES
+    assert named == list(find_notebooks(root / "notebooks"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,7 +60,8 @@ def test_outputs_are_there_and_name_no_machine(name: str, root: Path) -> None:
         found = MACHINE_PATH.search(json.dumps(_texts(output)))
         assert found is None, found
     assert found_in_metadata(notebook) is None
-    assert notebook.metadata["simlib"]["profile"] == "reference"
+    assert run_of(notebook).code
+    assert run_of(notebook).profile == notebook.metadata["simlib"]["profile"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -79,18 +87,123 @@ def test_the_teaser_is_the_one_of_the_committed_run(root: Path) -> None:
     assert [one for one in drawn if one] == [(root / TEASER_FILE).read_bytes()]
 
 
-def test_citations_name_entries_of_the_bibliography(root: Path) -> None:
-    entries = set(
-        re.findall(r"^@\w+\{([\w]+),", (root / "book" / "references.bib").read_text(), re.MULTILINE)
-    )
-    texts = [path.read_text() for folder in ("book/*.md", "notebooks/*.py") for path in root.glob(folder)]
-    cited = {
-        key.strip()
-        for text in texts
-        for keys in re.findall(r"\{cite:?\w*\}`([^`]+)`", text)
-        for key in keys.split(",")
+# The form of a chapter
+
+
+def source_of(name: str) -> Any:
+    return read_source(ROOT / "notebooks" / f"{name}.py")
+
+
+def code_of(name: str) -> list[Any]:
+    return [cell for cell in source_of(name).cells if cell.cell_type == "code"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_chapter_is_set_up_in_one_cell_after_its_dials_and_ends_with_its_box(name: str) -> None:
+    dials, set_up, *_, last = code_of(name)
+    assert "parameters" in tags(dials)
+    assert re.search(r"chapter = (Benchmark)?Chapter\(globals\(\)", set_up.source)
+    assert len(set_up.source.splitlines()) < 10
+    assert "chapter.provenance(" in last.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_dial_has_a_rule(name: str) -> None:
+    notebooks = find_notebooks(ROOT / "notebooks", [name])
+    assert known_parameters(notebooks)[name] <= RULES.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dial_keeps_its_name_for_itself(name: str) -> None:
+    """The cell that sets a chapter up is run again by readers, after all others."""
+    cells = code_of(name)[1:]
+    named = known_parameters(find_notebooks(ROOT / "notebooks", [name]))[name]
+    stored = {
+        node.id
+        for cell in cells
+        for statement in ast.parse(cell.source).body
+        if not isinstance(statement, ast.FunctionDef | ast.ClassDef)
+        for node in _outside_comprehensions(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
-    assert cited <= entries
+    assert stored & named == set()
+
+
+def _outside_comprehensions(node: ast.AST) -> Iterator[ast.AST]:
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            yield from _outside_comprehensions(child)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_reads_well_without_sphinx_and_holds_no_value(name: str) -> None:
+    for cell in source_of(name).cells:
+        if cell.cell_type == "markdown":
+            assert not re.search(r"\{[\w:+-]+\}`", cell.source), cell.source
+            assert not re.search(r"^(\([\w-]+\)=|:{3,}|`{3,}\{)", cell.source, re.MULTILINE), cell.source
+        else:
+            assert "glue" not in cell.source
+            assert "figure" not in cell.metadata.get("mystnb", {})
+
+
+def test_cells_are_short_and_little_is_folded() -> None:
+    cells = [cell for name in NAMES for cell in code_of(name)]
+    assert max(len(cell.source.splitlines()) for cell in cells) <= 20
+    folding = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
+    folded = sum(len(cell.source.splitlines()) for cell in cells if folding & set(tags(cell)))
+    assert 0 < folded <= 900
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_figure_has_its_caption_in_the_notebook(name: str) -> None:
+    notebook = read_notebook(ROOT / "notebooks" / f"{name}.ipynb")
+    for cell in notebook.cells:
+        bundles = [output.get("data", {}) for output in cell.get("outputs", [])]
+        for bundle, following in zip(bundles, [*bundles[1:], {}], strict=True):
+            if PLOTLY in bundle:
+                caption = bundle[PLOTLY]["layout"]["meta"]["caption"]
+                assert caption
+                assert caption in following["text/markdown"]
+
+
+PROSE = [*(ROOT / "book").glob("*.md"), *(ROOT / "notebooks").glob("*.py")]
+
+
+@pytest.mark.parametrize("path", PROSE, ids=lambda path: path.stem)
+def test_links_lead_to_files_and_citations_to_entries_of_their_author_and_year(path: Path) -> None:
+    for text, target in re.findall(r"\[([^\]]+)\]\(([^)\s]+)\)", path.read_text("utf-8")):
+        scheme, _, key = target.partition(":")
+        if scheme == "cite":
+            author, year = ENTRIES[key]
+            assert author in _plain(text), (text, key)
+            assert year in text, (text, key)
+        elif not scheme.startswith("http") and not target.startswith("#"):
+            assert (path.parent / target.partition("#")[0]).is_file(), target
+
+
+def _plain(text: str) -> str:
+    """Take accents and the marks of BibTeX from a name."""
+    text = re.sub(r"\\\W?|[{}]", "", text)
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
+def _entries() -> dict[str, tuple[str, str]]:
+    """Return the last name of the first author and the year of each entry of the bibliography."""
+    text = (ROOT / "book" / "references.bib").read_text("utf-8")
+    found = {}
+    for entry in re.split(r"^@\w+\{", text, flags=re.MULTILINE)[1:]:
+        fields = (rf"^\s*{name}\s*=\s*[{{\"]+(.*)" for name in ("author", "year"))
+        author, year = (re.search(field, entry, re.MULTILINE) for field in fields)
+        assert author, entry
+        assert year, entry
+        first = author[1].split(" and ")[0]
+        last = first.partition(",")[0] if "," in first else first.split()[-1]
+        found[entry.partition(",")[0]] = (_plain(last).strip(), year[1][:4])
+    return found
+
+
+ENTRIES = _entries()
 
 
 def found_in_metadata(notebook: dict) -> re.Match[str] | None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
-from simlib import provenance
 from simlib.book import parameters as dials
 from simlib.book.adopt import adopt
-from simlib.book.notebooks import notebook_hash, read_notebook, read_source, tags, write_notebook
+from simlib.book.notebooks import find_notebooks, read_notebook, read_source, tags, write_notebook
 from simlib.book.run import run_notebooks
 from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
 from simlib.triplets import photos
@@ -91,11 +89,7 @@ def test_notebooks_run_side_by_side_with_their_parameters_in_kernels_of_this_pyt
         assert found == ["3", label, sys.executable, str(max(1, cores // 2)), "quick"]
         assert Path(folder).is_relative_to(tmp_path / "out")
     notebook = read_notebook(paths[0])
-    assert notebook.metadata["simlib"] == {
-        "profile": "quick",
-        "parameters": {"n": 3, "label": "b"},
-        "source_hash": notebook_hash(notebook),
-    }
+    assert notebook.metadata["simlib"] == {"profile": "quick", "parameters": {"n": 3, "label": "b"}}
     assert [cell.source for cell in notebook.cells] == [
         cell.source for cell in read_source(source / "01-good.py").cells
     ]
@@ -153,41 +147,13 @@ def test_a_folder_that_cannot_be_written_stops_a_run_too(source: Path, tmp_path:
         run_notebooks(output=tmp_path / "file" / "out", source=source)
 
 
-def hash_of(*cells: str) -> str:
-    return notebook_hash(new_notebook(cells=[new_code_cell(cell) for cell in cells]))
-
-
-@pytest.fixture
-def edit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Give a function that changes the code of a module for this test."""
-
-    def forget() -> None:
-        for cached in (provenance._imports_of, provenance._fingerprint):
-            cached.cache_clear()
-
-    def change(module: str) -> None:
-        sources = {**provenance._SOURCES, module: provenance._SOURCES[module] + b"\nEDITED = 1\n"}
-        monkeypatch.setattr(provenance, "_SOURCES", sources)
-        forget()
-
-    yield change
-    monkeypatch.undo()
-    forget()
-
-
-def test_the_hash_covers_the_cells_and_the_code_that_they_import(edit: Callable[[str], None]) -> None:
-    cells = ("from simlib.kernels.flow import warp", "from simlib.kernels.images import LEVELS")
-    before = hash_of(*cells)
-    added = new_code_cell("n = 8", metadata={"tags": ["injected-parameters"]})
-    assert notebook_hash(new_notebook(cells=[added, *map(new_code_cell, cells)])) == before
-    assert hash_of(*cells[::-1]) != before
-    # What a cell with a command of IPython imports is not known, so it counts as reaching everything.
-    anything = hash_of("%matplotlib inline", *cells)
-    edit("simlib.metrics.pixel")
-    assert hash_of(*cells) == before
-    assert hash_of("%matplotlib inline", *cells) != anything
-    edit("simlib.kernels.flow")
-    assert hash_of(*cells) != before
+def test_the_table_of_contents_gives_the_order(source: Path, tmp_path: Path) -> None:
+    write(source, "third", "pass")
+    (tmp_path / "_toc.yml").write_text(
+        "format: jb-book\nroot: notebooks/third\nchapters:\n  - file: notebooks/02-better\n"
+    )
+    assert list(find_notebooks(source)) == ["third", "02-better", "01-good"]
+    assert list(find_notebooks(source, ["01-good", "third"])) == ["third", "01-good"]
 
 
 def test_pages_show_the_values_that_were_used() -> None:
@@ -201,7 +167,7 @@ def test_pages_show_the_values_that_were_used() -> None:
 def test_overrides_are_read_as_json_or_yaml() -> None:
     for text, parsed in (
         ("n=16", ("all", "n", 16)),
-        ("03-gradient-attacks.metrics=[l2, ssim]", ("03-gradient-attacks", "metrics", ["l2", "ssim"])),
+        ("gradient-attacks.metrics=[l2, ssim]", ("gradient-attacks", "metrics", ["l2", "ssim"])),
         ("step=5e-4", ("all", "step", 5e-4)),
         ('label="7"', ("all", "label", "7")),
     ):
@@ -226,7 +192,8 @@ def executed(source: Path, tmp_path: Path) -> Path:
         ("02-better", new_output("display_data", data=picture)),
     ):
         notebook = read_source(source / f"{name}.py")
-        notebook.cells[-1].outputs = [output]
+        bar = new_output("stream", name="stderr", text="\rPGD:  50%")
+        notebook.cells[-1].outputs = [bar, output]
         notebook.cells.insert(2, new_code_cell("n = 3", metadata={"tags": ["injected-parameters"]}))
         notebook.metadata["papermill"] = {"output_path": str(tmp_path)}
         write_notebook(notebook, tmp_path / "out" / f"{name}.ipynb")
@@ -234,7 +201,7 @@ def executed(source: Path, tmp_path: Path) -> Path:
 
 
 def test_adoption_keeps_pairs_and_takes_the_teaser(source: Path, executed: Path, tmp_path: Path) -> None:
-    written = adopt(executed, tmp_path)
+    written = adopt(executed, root=tmp_path)
     assert [path.name for path in written] == ["01-good.ipynb", "02-better.ipynb", "teaser.png"]
     assert written[2].read_bytes().startswith(b"\x89PNG")
     notebook = read_notebook(source / "01-good.ipynb")
@@ -250,10 +217,10 @@ def test_adoption_refuses_a_run_of_other_cells_and_one_that_lacks_a_notebook(
 ) -> None:
     write(source, "02-better", "print('since changed')")
     with pytest.raises(NotebookError, match="has changed since"):
-        adopt(executed, tmp_path)
+        adopt(executed, root=tmp_path)
     (executed / "02-better.ipynb").unlink()
     with pytest.raises(NotebookError, match=r"No executed notebook .*02-better\.ipynb"):
-        adopt(executed, tmp_path)
+        adopt(executed, root=tmp_path)
     assert not list(source.glob("*.ipynb"))
 
 
@@ -274,31 +241,31 @@ def test_chapters_run_on_votes_in_files_and_say_what_stands_in_for_absent_weight
         # nothing listens there, so that every download fails at once
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     names = (
-        "01-triplets",
-        "03-gradient-attacks",
-        "10-accuracy",
-        "11-white-box-benchmark",
-        "12-transfer",
-        "13-trade-off",
+        "triplets",
+        "gradient-attacks",
+        "accuracy",
+        "white-box",
+        "transfer",
+        "trade-off",
     )
     paths = run_notebooks(
         names,
         profile="smoke",
         output=tmp_path / "out",
         source=ROOT / "notebooks",
-        parameters={"all": {"data": "bapps", "n": 6}, "03-gradient-attacks": {"table_n": 2}},
+        parameters={"all": {"data": "bapps", "n": 6}, "gradient-attacks": {"table_n": 2}},
     )
     pages = {path.stem: path.read_text() for path in paths}
     for name, sentence in (
         (
-            "03-gradient-attacks",
+            "gradient-attacks",
             "LPIPS (Alex) could not be loaded on this machine; ST-LPIPS (Alex) stands in.",
         ),
-        ("03-gradient-attacks", "Left out for want of weights: LPIPS (Alex)."),
-        ("10-accuracy", "Labels of this page: votes of people."),
-        ("10-accuracy", "one more person"),
-        ("11-white-box-benchmark", "They are votes of people."),
-        ("11-white-box-benchmark", "The triplets are taken as independent."),
-        ("13-trade-off", "These labels are votes of people."),
+        ("gradient-attacks", "Left out for want of weights: LPIPS (Alex)."),
+        ("accuracy", "Labels of this page: votes of people."),
+        ("accuracy", "one more person"),
+        ("white-box", "They are votes of people."),
+        ("white-box", "The triplets are taken as independent."),
+        ("trade-off", "These labels are votes of people."),
     ):
         assert sentence in pages[name], (name, sentence)

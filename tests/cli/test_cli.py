@@ -25,7 +25,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert stop.value.code == 0
     shown = capsys.readouterr().out
-    for command in ("metrics", "attacks", "weights", "data", "run", "results", "notebooks", "book"):
+    for command in ("metrics", "attacks", "weights", "data", "run", "results", "notebooks", "lab", "book"):
         assert command in shown
 
 
@@ -68,11 +68,11 @@ def test_attacks_are_listed_and_one_is_explained(ask: Ask) -> None:
         (["metrics", "lpips-alexx"], "Did you mean lpips-alex"),
         (["attacks", "squar"], "Unknown attack 'squar'. Did you mean square"),
         (["weights", "fetch", "alexnett"], "Unknown weights 'alexnett'. Did you mean alexnet"),
-        (["notebooks", "01-triplet"], "Did you mean 01-triplets"),
+        (["notebooks", "triplet"], "Did you mean triplets"),
         (["notebooks", "--profile", "quik"], "Did you mean quick"),
         (["notebooks", "-p", "n"], "must look like NAME=VALUE"),
-        (["notebooks", "-p", "01-triplets.seeds=1"], "Unknown notebook parameter 'seeds'"),
-        (["notebooks", "-p", "09-nothing.seed=1"], "Unknown notebook '09-nothing'"),
+        (["notebooks", "-p", "triplets.seeds=1"], "Unknown notebook parameter 'seeds'"),
+        (["notebooks", "-p", "nothing.seed=1"], "Unknown notebook 'nothing'"),
     ],
 )
 def test_wrong_requests_exit_with_2_and_a_message(

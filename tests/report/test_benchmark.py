@@ -16,6 +16,7 @@ from simlib.errors import UnknownNameError
 from simlib.report.benchmark import (
     comparisons_as_table,
     named,
+    published_ratios_beside,
     published_transfer_beside,
     published_white_box_beside,
     transfer_as_table,
@@ -50,6 +51,20 @@ def test_groups_without_triplets_have_no_column() -> None:
     unlabelled = white_box_as_table(white_box_table(rows_of("l2", "PGD", judge=NAN)))
     assert "no label" in unlabelled.header and "accurate" not in unlabelled.header
     assert white_box_as_table([]).rows == ()
+
+
+def test_a_part_of_the_white_box_table_has_its_own_columns_and_notes() -> None:
+    rows = white_box_table(random_rows(5, 40, metrics=("l2", "ssim"), photographs=8))
+    whole, headers = white_box_as_table(rows), list[str]()
+    for about in ("n", "rates", "labels", "effort"):
+        part = white_box_as_table(rows, [about])
+        assert part.header[:2] == ("metric", "attack")
+        assert set(part.notes) <= set(whole.notes)
+        headers += part.header[2:]
+        for title in part.header:
+            for number in range(len(rows)):
+                assert cell(part, number, title) == cell(whole, number, title)
+    assert whole.header[2:] == tuple(headers)
 
 
 def test_tables_fit_a_terminal() -> None:
@@ -118,10 +133,10 @@ def test_the_published_transfer_stands_beside_ours() -> None:
     table = published_transfer_beside(cells)
     assert len(table.rows) == len(TRANSFER) * len(TRANSFER_ATTACKS)
     by_names = {(row[0].name, row[1]): row[2:] for row in table.rows if isinstance(row[0], Name)}
-    assert by_names["ssim", "stAdv"] == (wilson(7, 20), wilson(78, 2093), "data, choice, scale of SSIM")
-    assert by_names["l2", "PGD(10)"] == (None, wilson(101, 2099), "data, choice")
+    assert by_names["ssim", "stAdv"] == (wilson(7, 20), wilson(78, 2093))
+    assert by_names["l2", "PGD(10)"] == (None, wilson(101, 2099))
     # made on another metric than the published one
-    assert by_names["l2", "PGD(20)"] == (None, wilson(174, 2099), "not in this run")
+    assert by_names["l2", "PGD(20)"] == (None, wilson(174, 2099))
     assert by_names["st-lpips-alex", "stAdv+PGD(20)"][1] == wilson(310, 2470)
     assert "Ours are of 30 triplets" in table.notes[1]
     assert "3.7% [3.0%, 4.6%] of 2,093" in str(table)
@@ -146,12 +161,12 @@ def test_the_published_white_box_attack_stands_beside_ours() -> None:
     assert published["flipped"] == wilson(9724, 12227)
     assert published["within 3 steps"] == wilson(1970, 9724)
     assert (published["steps, median"], published["RMSE, mean"]) == (10.0, 1.244)
-    assert table.rows[1][3] == "data, protocol: strict here"
+    assert table.notes[1].startswith("The data differ, and the protocol is strict here.")
 
 
 def test_the_same_protocol_is_not_named() -> None:
     table = published_white_box_beside(rows_of("lpips-alex", "PGD", protocol="paper"))
-    assert table.rows[1][3] == "data"
+    assert table.notes[1].startswith("The data differ. ")
     # nothing flipped: no steps, and no share of the flips
     assert [row[1] for row in table.rows] == [Count(4), wilson(0, 4), None, None, None, None]
 
@@ -161,3 +176,15 @@ def test_a_run_without_the_published_attack_says_so() -> None:
     assert [row[1] for row in table.rows] == [None] * 6
     assert table.notes[0] == "This run has no attack PGD on LPIPS (Alex)."
     assert str(table)
+    ratios = published_ratios_beside(rows_of("ssim", "PGD"))
+    assert (ratios.rows, ratios.notes) == ((), table.notes[:1])
+
+
+def test_the_published_course_over_the_ratio_stands_beside_ours() -> None:
+    distances: dict[str, Any] = {"distance0": [1.0, 1.0, 1.0, 1.0], "distance1": [0.1, 0.1, 0.5, 1.0]}
+    rows = rows_of("lpips-alex", "PGD", flipped=[True, False, False, True], **distances)
+    found = {row[0]: row[1:] for row in published_ratios_beside(rows).rows}
+    assert found["0 to 0.2"] == (wilson(1, 2), "53.6%")
+    assert found["0.2 to 0.4"] == (None, "79.2%")
+    assert found["0.4 to 0.6"] == (wilson(0, 1), "93.2%")
+    assert found["0.8 to 1"] == (wilson(1, 1), "100.0%")

@@ -15,7 +15,7 @@ from simlib.errors import InputError
 from simlib.report import explorer
 from simlib.report.explorer import FlipExplorer, result_panels
 from simlib.report.teaser import teaser
-from tests.report.test_figures import shown
+from tests.report.test_pictures import shown
 from tests.support import any_weights, random_triplets
 
 
@@ -53,7 +53,10 @@ def test_explorer_is_an_instrument_in_a_live_notebook(
 ) -> None:
     monkeypatch.setattr(explorer, "_is_live", lambda: True)
     live = FlipExplorer(problem, [0, 1, 2])
-    assert "application/vnd.jupyter.widget-view+json" in live._repr_mimebundle_()
+    bundle = live._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    # what a page shows that is made of a live notebook
+    assert len(bundle["application/vnd.plotly.v1+json"]["frames"]) == 3
     parts: Any = live.widget.children
     dials, figure = parts
     triplet, budget, steps = dials.children

@@ -43,10 +43,11 @@ def test_a_plan_beside_the_notebooks_is_run_on_the_data_asked_for(book: Path) ->
     found = computed(3)
     rows = found.rows("white-box")
     assert (len(rows), set(rows["source"])) == (3, {"l2"})
-    assert found.store.folder == book / "_build" / "results"
-    assert found.computed and found.note == "Nothing was left out."
+    assert found.store.folder == book / "_build" / "run" / "results"
+    assert found.computed and found.note == ""
     assert "the plan tiny on data photos" in found.origin()
     assert found.conditions()["plan"].startswith(f"tiny, key {found.record.key}")
+    assert "left_out" not in found.conditions()
     assert len(computed(0).rows("white-box")) == 4
     with pytest.raises(InputError, match="no part transfer"):
         found.rows("transfer")
@@ -62,7 +63,7 @@ def test_a_store_is_read_by_path_or_as_reference(book: Path) -> None:
         assert not found.computed
         assert found.record == made.record
         assert len(found.rows("white-box")) == 2
-    assert not (book / "_build" / "results").exists()
+    assert not (book / "_build" / "run" / "results").exists()
 
 
 def test_of_several_runs_the_named_one_is_read_else_the_newest(book: Path) -> None:
@@ -72,7 +73,7 @@ def test_of_several_runs_the_named_one_is_read_else_the_newest(book: Path) -> No
         made = computed(n, name)
         created = {"created": f"2024-01-0{number + 1}T00:00:00+00:00"}
         made.store.write_record(made.record.model_copy(update=created))
-    store = str(book / "_build" / "results")
+    store = str(book / "_build" / "run" / "results")
     for name, n in {"other": 2, "tiny": 3, "photos": 3}.items():
         assert len(results_for(store, name, 0, "", "").rows("white-box")) == n
 

@@ -12,7 +12,7 @@ from simlib.benchmark.run import run_plan
 from simlib.benchmark.sealed import about
 from simlib.benchmark.store import Store
 from simlib.report.results import Results
-from simlib.report.scale import costs, stored_bytes
+from simlib.report.scale import Cost, costs, costs_as_table, stored_bytes
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +61,20 @@ def test_only_files_of_the_run_count(results: Results) -> None:
     other = Plan(name="other", data=Data(n=2, seed=5), white_box=white_box)
     run_plan(other, results.store.folder, progress=False)
     assert stored_bytes(results) == before
+
+
+def test_parts_of_a_plan_are_added_up_in_core_hours() -> None:
+    spent = [
+        Cost("white-box", "l2", "PGD", 0.5),
+        Cost("white-box", "l2", "FGSM", 0.25),
+        Cost("transfer", "l2", "stAdv", 1.0),
+        Cost("", "", "", 0.05),
+    ]
+    table = costs_as_table(spent, threads=2, sizes=[3600, 36_000])
+    assert table.header[2:] == ("core h, 3,600", "core h, 36,000")
+    assert table.rows == (
+        ("white-box, L2", 1.5, 2, 15),
+        ("images for transfer, L2", 2.0, 2, 20),
+        ("judging, and all else", 0.1, 0, 1),
+        ("all", 3.6, 4, 36),
+    )

@@ -1,0 +1,184 @@
+"""Working copies of the chapters for JupyterLab: to look, or to try things, changes no committed file."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from simlib.book.notebooks import (
+    KERNEL,
+    find_notebooks,
+    pages,
+    read_notebook,
+    read_source,
+    strip_run,
+    title_of,
+    write_notebook,
+    write_source,
+)
+from simlib.checkout import repository
+from simlib.errors import InputError, NotebookError
+from simlib.files import sha256_of, written_whole
+
+START = "start.md"
+_MADE = ".made.json"
+"""Names the copies, each with a hash of what it was when it was made."""
+
+_SETTINGS = {
+    # pages of prose are there to be read
+    "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
+    # the browser's search finds what is drawn only
+    "@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"},
+    # the news come from another host
+    "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
+}
+
+
+def make_copies(folder: Path, root: Path | None = None) -> list[str]:
+    """Write a copy of every chapter and of the prose, and a start page that leads to them.
+
+    A copy that was edited is left as it is.
+
+    Args:
+        folder: where the copies go.
+        root: the book's repository, found from the working directory by default.
+
+    Returns:
+        The names of the chapters whose edited copies were left.
+
+    Raises:
+        InputError: the folder holds something else than copies.
+        OutputError: a file cannot be written.
+    """
+    root = root or repository()
+    if folder.exists() and any(folder.iterdir()) and not (folder / _MADE).is_file():
+        raise InputError(f"{folder} holds something else than working copies. Give a new or empty folder.")
+    kept, made = [], _made(folder)
+    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    titles = dict[str, str]()
+    for name, path in find_notebooks(root / "notebooks").items():
+        source = read_source(path)
+        titles[name] = title_of(source)
+        copy = _copy_path(folder, name)
+        if copy.is_file() and sha256_of(copy) != made.get(name):
+            kept.append(name)
+            continue
+        write_notebook(_copy_of(source, path.with_suffix(".ipynb")), copy)
+        made[name] = sha256_of(copy)
+    shutil.copytree(root / "book", folder / "book", dirs_exist_ok=True)
+    _write(folder / START, _start_page(root, titles))
+    _write(folder / _MADE, json.dumps(made, indent=1))
+    _write(folder / ".jupyter" / "labconfig" / "default_setting_overrides.json", json.dumps(_SETTINGS))
+    return kept
+
+
+def open_lab(folder: Path, arguments: Sequence[str] = ()) -> int:
+    """Open JupyterLab on the start page of working copies; return its exit code.
+
+    Args:
+        folder: of the copies.
+        arguments: further ones for JupyterLab, such as ``--no-browser``.
+    """
+    search = [str(folder / ".jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    workspaces = folder / ".jupyter" / "workspaces"
+    command += [
+        f"--LabApp.default_url=/lab/tree/{START}",
+        f"--LabApp.workspaces_dir={workspaces}",
+        *arguments,
+    ]
+    environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(search)}
+    return subprocess.run(command, env=environment, check=False).returncode
+
+
+def bring_back(names: Sequence[str], folder: Path, root: Path | None = None) -> list[Path]:
+    """Put edited working copies into the committed pairs, cells and outputs; return the files written.
+
+    Args:
+        names: of the chapters.
+        folder: of the copies.
+        root: the book's repository, found from the working directory by default.
+
+    Raises:
+        UnknownNameError: there is no such chapter.
+        NotebookError: there is no copy of it, or its cell of dials has lost its tag.
+        OutputError: a file cannot be written.
+    """
+    root = root or repository()
+    written = []
+    for name, path in find_notebooks(root / "notebooks", names).items():
+        copy = _copy_path(folder, name)
+        if not copy.is_file():
+            raise NotebookError(f"There is no working copy {copy}. Make it first: simlib lab")
+        notebook = read_notebook(copy)
+        strip_run(notebook)
+        write_source(notebook, path)
+        source = read_source(path)
+        notebook.metadata = nbformat.from_dict({**source.metadata, "language_info": {"name": "python"}})
+        write_notebook(notebook, path.with_suffix(".ipynb"))
+        written += [path, path.with_suffix(".ipynb")]
+    return written
+
+
+def _copy_of(source: Any, committed: Path) -> Any:
+    """Return a notebook as JupyterLab would save it: to open it is no change."""
+    notebook = read_notebook(committed) if committed.is_file() else source
+    if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
+        notebook = source
+    strip_run(notebook)
+    # not paired: the copies have no twins
+    language = {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+        "version": platform.python_version(),
+    }
+    notebook.metadata = nbformat.from_dict({"kernelspec": KERNEL, "language_info": language})
+    return notebook
+
+
+def _start_page(root: Path, titles: dict[str, str]) -> str:
+    """Return the page that opens first: chapters in their order, and the pages of prose beside them."""
+    lines = [
+        "# Attacking Perceptual Similarity Metrics",
+        "These are working copies: change and run what you like, the committed chapters stay as they are. "
+        "The dials of a chapter are in its first code cell. Turn one, then choose *Run*, *Run All Cells*.",
+        "`simlib book back NAME` puts an edited copy back into the book. "
+        "To start a chapter anew, delete its copy, and open JupyterLab again.",
+    ]
+    prose, chapters = [], []
+    for page in pages(root / "_toc.yml"):
+        name = Path(page).name
+        if page.startswith("notebooks/"):
+            chapters.append(f"{len(chapters) + 1}. [{titles[name]}](notebooks/{name}.ipynb)")
+        elif name != "bibliography" and (text := (root / f"{page}.md").read_text("utf-8")):
+            prose.append(f"- [{text.partition(chr(10))[0].removeprefix('# ')}]({page}.md)")
+    lines += ["## Chapters", "\n".join(chapters), "## To read beside them", "\n".join(prose), ""]
+    return "\n\n".join(lines)
+
+
+def _copy_path(folder: Path, name: str) -> Path:
+    return folder / "notebooks" / f"{name}.ipynb"
+
+
+def _made(folder: Path) -> dict[str, str]:
+    path = folder / _MADE
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

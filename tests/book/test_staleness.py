@@ -1,0 +1,109 @@
+"""Pages that are older than the code: which they are, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from simlib import provenance
+from simlib.book import staleness
+from simlib.book.notebooks import write_notebook
+from simlib.book.staleness import run_of, stale, values_of, why_old
+from simlib.provenance import fingerprints
+from simlib.report.provenance import RUN
+
+IMPORT = "from simlib.kernels.flow import warp"
+HEAD = "# ---\n# jupyter:\n#   jupytext:\n#     formats: ipynb,py:percent\n# ---\n\n"
+CELLS = '# %% [markdown]\n# # Title\n\n# %% tags=["parameters"]\nn = 1  # how many\n'
+
+
+def ran(*cells: str, profile: str = "reference", n: int = 1) -> Any:
+    """Return a notebook whose last cell says that the present code has run it."""
+    code = fingerprints(["simlib", "simlib.kernels.flow"])
+    output = new_output("display_data", data={RUN: {"profile": profile, "code": code}, "text/plain": "box"})
+    dials = new_code_cell(f"n = {n}  # how many", metadata={"tags": ["parameters"]})
+    codes = [new_code_cell(cell) for cell in cells]
+    codes[-1].outputs = [output]
+    return new_notebook(cells=[new_markdown_cell("# Title"), dials, *codes])
+
+
+@pytest.fixture
+def edit(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Give a function that changes the code of a module for this test."""
+
+    def forget() -> None:
+        for cached in (provenance._imports_of, provenance._fingerprint):
+            cached.cache_clear()
+
+    def change(module: str) -> None:
+        sources = {**provenance._SOURCES, module: provenance._SOURCES[module] + b"\nEDITED = 1\n"}
+        monkeypatch.setattr(provenance, "_SOURCES", sources)
+        forget()
+
+    yield change
+    monkeypatch.undo()
+    forget()
+
+
+def test_a_page_is_old_when_code_that_it_reaches_has_changed(edit: Callable[[str], None]) -> None:
+    notebook = ran("%matplotlib inline\n" + IMPORT, "1")
+    assert why_old(notebook) == ""
+    edit("simlib.metrics.pixel")
+    assert why_old(notebook) == ""
+    edit("simlib.kernels.flow")
+    assert why_old(notebook) == "simlib.kernels.flow has changed"
+
+
+def test_an_import_that_was_not_there_makes_it_old() -> None:
+    assert why_old(ran("from simlib.kernels.images import LEVELS", "from simlib.metrics.pixel import L1"))
+
+
+def test_cells_count_and_the_values_of_dials_do_not() -> None:
+    notebook = ran(IMPORT, "1", n=8)
+    assert why_old(notebook, ran(IMPORT, "1", n=64)) == ""
+    assert why_old(notebook, ran(IMPORT, "2")) == "its cells have changed since they ran"
+    # what papermill adds is no cell of the chapter
+    notebook.cells.insert(2, new_code_cell("n = 8", metadata={"tags": ["injected-parameters"]}))
+    assert why_old(notebook, ran(IMPORT, "1")) == ""
+
+
+def test_a_notebook_that_says_nothing_is_old() -> None:
+    assert "does not say which code" in why_old(new_notebook(cells=[new_code_cell(IMPORT)]))
+    assert run_of(new_notebook()).profile == ""
+
+
+def test_many_modules_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    marks = {f"simlib.part{k}": "" for k in range(5)}
+    monkeypatch.setattr(staleness, "fingerprints", lambda _: marks)
+    notebook = ran(IMPORT)
+    assert why_old(notebook) == "simlib.part0, simlib.part1, simlib.part2 and 2 more have changed"
+
+
+@pytest.mark.parametrize("key", ["simlib", "papermill"])
+def test_dials_set_by_a_program_are_found(key: str) -> None:
+    notebook = new_notebook(metadata={key: {"parameters": {"n": 3}}})
+    assert values_of(notebook) == {"n": 3}
+    assert values_of(new_notebook()) == {}
+
+
+def test_the_list_names_the_committed_ones_with_the_reason(tmp_path: Path) -> None:
+    for name in ("fresh", "short", "edited", "never"):
+        cells = (
+            f'# %% [markdown]\n# # Title\n\n# %% tags=["parameters"]\nn = 1  # how many\n\n# %%\n{IMPORT}\n'
+        )
+        (tmp_path / f"{name}.py").write_text(HEAD + cells)
+    write_notebook(ran(IMPORT), tmp_path / "fresh.ipynb")
+    write_notebook(ran(IMPORT, profile="quick"), tmp_path / "short.ipynb")
+    write_notebook(ran(IMPORT, "1"), tmp_path / "edited.ipynb")
+    assert stale(tmp_path) == {
+        "edited": "its cells have changed since they ran",
+        "never": "it was never executed",
+        "short": "it shows a run of the profile quick",
+    }
+    assert stale(tmp_path, ["fresh"]) == {}
+    assert nbformat.read(tmp_path / "fresh.ipynb", 4)

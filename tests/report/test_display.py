@@ -1,0 +1,51 @@
+"""Sentences and captions as outputs: what is put out, and for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import plotly.graph_objects as go
+import pytest
+from PIL import Image
+
+from simlib.report import display
+from simlib.report.display import CAPTION, PLOTLY, listed, say, show
+
+
+@pytest.fixture
+def put_out(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """Collect what cells put out."""
+    bundles: list[dict[str, Any]] = []
+    monkeypatch.setattr(display, "display", lambda bundle, raw: bundles.append(bundle))
+    yield bundles
+
+
+def test_sentences_are_joined_and_empty_ones_left_out(put_out: list[dict[str, Any]]) -> None:
+    say("PGD flips 3 of 4.", "", "FGSM 1.")
+    say("")
+    assert put_out == [
+        {"text/markdown": "PGD flips 3 of 4. FGSM 1.", "text/plain": "PGD flips 3 of 4. FGSM 1."}
+    ]
+
+
+def test_a_figure_holds_its_caption_and_is_followed_by_it(put_out: list[dict[str, Any]]) -> None:
+    figure = go.Figure(go.Scatter(y=[1, 2])).update_layout(meta={"alt": "a line"})
+    show(figure, "A *line*.")
+    drawn, caption = put_out
+    assert drawn[PLOTLY]["layout"]["meta"] == {"alt": "a line", "caption": "A *line*."}
+    assert drawn["text/plain"] == "a line"
+    # A page shows the caption of the figure; others show this one.
+    assert caption[CAPTION] == "A *line*."
+    assert caption["text/markdown"] == "**Figure.** A *line*."
+
+
+def test_names_are_listed_as_in_a_sentence() -> None:
+    assert [listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+
+
+def test_what_is_no_plotly_figure_has_its_caption_below_on_a_page_too(put_out: list[dict[str, Any]]) -> None:
+    show(Image.new("RGB", (2, 2)), "A square.")
+    drawn, caption = put_out
+    assert "image/png" in drawn
+    assert CAPTION not in caption
