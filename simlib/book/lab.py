@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from plotly.offline import get_plotlyjs
 
 from simlib.book.notebooks import (
     KERNEL,
@@ -33,6 +34,8 @@ START = "start.md"
 _MADE = ".made.json"
 """Names the copies, each with a hash of what it was when it was made."""
 
+_EXTENSIONS = Path(".jupyter") / "labextensions"
+_SCRIPT = Path(__file__).with_name("static") / "lab-figures.js"
 _SETTINGS = {
     # pages of prose are there to be read
     "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
@@ -41,6 +44,17 @@ _SETTINGS = {
     # the news come from another host
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
 }
+
+
+_FIGURES: dict[str, Any] = {
+    "name": "jupyterlab-plotly",
+    "version": "1.0.0",
+    "jupyterlab": {
+        "mimeExtension": True,
+        "_build": {"load": "static/lab-figures.js", "mimeExtension": "./mimeExtension"},
+    },
+}
+"""What JupyterLab reads of the extension that draws figures; by its name it stands in for that of plotly."""
 
 
 def make_copies(folder: Path, root: Path | None = None) -> list[str]:
@@ -78,6 +92,10 @@ def make_copies(folder: Path, root: Path | None = None) -> list[str]:
     _write(folder / START, _start_page(root, titles))
     _write(folder / _MADE, json.dumps(made, indent=1))
     _write(folder / ".jupyter" / "labconfig" / "default_setting_overrides.json", json.dumps(_SETTINGS))
+    extension = folder / _EXTENSIONS / _FIGURES["name"]
+    _write(extension / "package.json", json.dumps(_FIGURES))
+    _write(extension / "static" / "lab-figures.js", _SCRIPT.read_text("utf-8"))
+    _write(extension / "static" / "plotly.min.js", get_plotlyjs())
     return kept
 
 
@@ -94,6 +112,7 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> int:
     command += [
         f"--LabApp.default_url=/lab/tree/{START}",
         f"--LabApp.workspaces_dir={workspaces}",
+        f"--LabApp.extra_labextensions_path={folder / _EXTENSIONS}",
         *arguments,
     ]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(search)}

@@ -51,14 +51,23 @@ def show(picture: Any, caption: str) -> None:
     display(note, raw=True)
 
 
+def json_of(figure: go.Figure) -> dict[str, Any]:
+    """Return a figure as JavaScript has it, where 1.0 is 1: JupyterLab then saves what it opened."""
+    return json.loads(figure.to_json() or "{}", parse_float=_number)
+
+
 def bundle_of(picture: Any) -> dict[str, Any]:
     """Return what notebooks show of an object, by type; a figure of plotly tells its alternative text."""
     if isinstance(picture, go.Figure):
-        # numbers and texts as any reader of JSON has them
-        figure = json.loads(picture.to_json() or "{}")
+        figure = json_of(picture)
         alt = (figure.get("layout", {}).get("meta") or {}).get("alt", "A figure.")
         return {PLOTLY: figure, "text/plain": alt}
     from IPython.core.formatters import DisplayFormatter
 
     bundle, _ = DisplayFormatter().format(picture)
     return dict(bundle)
+
+
+def _number(text: str) -> int | float:
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value

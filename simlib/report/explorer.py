@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -15,7 +14,7 @@ from simlib.attacks import PAPER_EPS, PAPER_STEP, PAPER_STEPS, PGD, AttackResult
 from simlib.checkout import HEADLESS_VARIABLE
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
-from simlib.report.display import PLOTLY
+from simlib.report.display import PLOTLY, json_of
 from simlib.report.pictures import (
     Panel,
     axis_of,
@@ -113,7 +112,7 @@ class FlipExplorer:
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         # The figure is there in a live notebook, too: it is what a page made from it shows.
-        still = {PLOTLY: json.loads(self.figure.to_json() or "{}"), "text/plain": repr(self)}
+        still = {PLOTLY: json_of(self.figure), "text/plain": repr(self)}
         live: Any = self.widget._repr_mimebundle_() if _is_live() else {}
         return {**still, **live}
 

@@ -135,9 +135,18 @@ def results_for(store: str, plan: str, n: int, data: str, device: str) -> Result
     content["data"] |= {"source": data} | ({"n": n} if n else {})
     chosen = plan_from_dict({**content, "device": device}, f"The plan {plan}")
     possible, note = _what_can_be_had(chosen)
-    folder = Path(os.environ.get(RESULTS_VARIABLE) or "results").absolute()
+    folder = _folder_for_results()
     record = run_plan(possible, folder, progress=True)
     return Results(Store(folder), record, note, computed=True)
+
+
+def _folder_for_results() -> Path:
+    """Return the given folder, or one where the caller works, but never the one of the committed results."""
+    if given := os.environ.get(RESULTS_VARIABLE):
+        return Path(given).absolute()
+    here = Path.cwd()
+    committed = here.name == "notebooks" and (here.parent / "_toc.yml").is_file()
+    return (here.parent / "_build" if committed else here) / "results"
 
 
 def _what_can_be_had(plan: Plan) -> tuple[Plan, str]:

@@ -35,6 +35,14 @@ def test_it_draws_and_loads_what_the_dials_say() -> None:
     assert all(text in box for text in ("triplets: 6", "seed: 1", "metric: SSIM", "table: 2 triplets"))
 
 
+def test_triplets_may_be_chosen_otherwise() -> None:
+    made = chapter(n=99)
+    chosen = Chapter({"n": 3, "seed": 4}, triplets=lambda: photos(3, seed=4))
+    assert chosen.triplets.names == photos(3, seed=4).names != made.triplets.names[:3]
+    assert repr(chosen).startswith("There are 3 triplets")
+    assert "metric" not in str(chosen.provenance())
+
+
 def test_a_judge_is_never_the_metric_that_is_attacked() -> None:
     assert [metric.spec.name for metric in chapter(judge_names=["l2", "ssim"]).metrics] == ["l2"]
 

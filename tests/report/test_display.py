@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,11 @@ def test_a_figure_holds_its_caption_and_is_followed_by_it(put_out: list[dict[str
     # A page shows the caption of the figure; others show this one.
     assert caption[CAPTION] == "A *line*."
     assert caption["text/markdown"] == "**Figure.** A *line*."
+
+
+def test_numbers_are_those_of_javascript(put_out: list[dict[str, Any]]) -> None:
+    show(go.Figure(go.Scatter(y=[1.0, 0.5, 1e300])), "Points.")
+    assert json.dumps(put_out[0][PLOTLY]["data"][0]["y"]) == "[1, 0.5, 1e+300]"
 
 
 def test_names_are_listed_as_in_a_sentence() -> None:

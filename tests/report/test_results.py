@@ -55,6 +55,16 @@ def test_a_plan_beside_the_notebooks_is_run_on_the_data_asked_for(book: Path) ->
         found.rows("transfer")
 
 
+def test_results_go_to_the_caller_or_where_one_says_and_never_beside_the_notebooks(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(book / "notebooks")
+    assert computed(1).store.folder == book / "_build" / "results"
+    monkeypatch.setenv("SIMLIB_RESULTS", "given")
+    assert computed(1).store.folder == book / "notebooks" / "given"
+    assert not (book / "notebooks" / "results").exists()
+
+
 def test_a_store_is_read_by_path_or_as_reference(book: Path) -> None:
     made = computed(2)
     made.store.folder.rename(book / "notebooks" / "results")
