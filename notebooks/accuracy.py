@@ -73,7 +73,7 @@ say(
 # %% [markdown]
 # ## Where nobody was asked: ladders
 #
-# In a *ladder* both images underwent the same distortion with the same draw, one more strongly; the milder should be closer. Those of [the chapter on triplets](triplets.ipynb) are easy, for their
+# In a *ladder* both images underwent the same distortions with the same draw, one more strongly; the milder should be closer. Those of [the chapter on triplets](triplets.ipynb) are easy, for their
 # strengths differ by a factor of two at least. Without votes, this chapter adds **harder ladders**: one from each reference, with a factor that is closer to one.
 
 # %%
@@ -100,8 +100,8 @@ from simlib.benchmark.agreement import distances, two_afc_score
 
 side = min(triplets.ref.shape[-2:])
 fitting = [metric for metric in chapter.metrics if metric.spec.least_side <= side]
-measured = {each.spec: distances(each, triplets) for each in chapter.progress(fitting, "metrics")}
-scores = {spec: two_afc_score(*pair, judge, photographs) for spec, pair in measured.items()}
+pairs = {each.spec: distances(each, triplets) for each in chapter.progress(fitting, "metrics")}
+scores = {spec: two_afc_score(*pair, judge, photographs) for spec, pair in pairs.items()}
 
 # %%
 from simlib.report.accuracy import agreement_dots
@@ -132,7 +132,7 @@ say(
 # %%
 from simlib.report.accuracy import agreement_table
 
-agreement_table(measured, triplets)
+agreement_table(pairs, triplets)
 
 # %% [markdown]
 # ## By kind and by difficulty
@@ -145,7 +145,7 @@ agreement_table(measured, triplets)
 from simlib.report.accuracy import agreement_matrix, by_kind
 
 show(
-    agreement_matrix(measured, triplets, by_kind(triplets), "kind of triplet"),
+    agreement_matrix(pairs, triplets, by_kind(triplets), "kind of triplet"),
     "Agreement of each metric in per cent, by kind of triplet; 50 is chance. "
     "Point at a cell for n and the interval.",
 )
@@ -154,7 +154,7 @@ show(
 from simlib.report.accuracy import by_clarity
 
 show(
-    agreement_matrix(measured, triplets, by_clarity(triplets), "how clear the answer is"),
+    agreement_matrix(pairs, triplets, by_clarity(triplets), "how clear the answer is"),
     "Agreement of each metric in per cent, by how clear the answer is; 50 is chance. "
     "Point at a cell for n and the interval.",
 )
@@ -170,17 +170,18 @@ import torch
 from simlib.benchmark.agreement import accurate_split
 from simlib.report.accuracy import missed_table
 
-missed = torch.stack([accurate_split(*pair, judge)[1] for pair in measured.values()])
-missed_table(missed, list(measured), triplets)
+missed = torch.stack([accurate_split(*pair, judge)[1] for pair in pairs.values()])
+missed_table(missed, list(pairs), triplets)
 
 # %%
 from simlib.report.accuracy import labelled_grid
+from simlib.report.display import listed
 
 worst = missed.sum(dim=0).argsort(descending=True, stable=True)[:3].tolist()
 show(labelled_grid(triplets, worst), "The triplets whose label most metrics contradict.")
 say(
-    f"Of {len(measured)} metrics, {', '.join(str(int(missed[:, i].sum())) for i in worst)} contradict the label",
-    "of the triplets in the figure, from top to bottom. The image in the middle is the one that",
+    f"From top to bottom, {listed([str(int(missed[:, i].sum())) for i in worst])} of the {len(pairs)} metrics",
+    "contradict the label. The image in the middle is the one that",
     "the majority found closer." if human else "is closer by construction.",
 )
 
@@ -202,5 +203,5 @@ say(
 
 # %% tags=["hide-input"]
 chapter.provenance(
-    labels=f"{asked}, {triplets.label_source}", metrics=", ".join(spec.title for spec in measured)
+    labels=f"{asked}, {triplets.label_source}", metrics=", ".join(spec.title for spec in pairs)
 )

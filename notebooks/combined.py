@@ -177,7 +177,7 @@ beside_published(judged)
 
 # %% [markdown]
 # The published images were made on LPIPS (Alex), and the published counts are in the files that came with the paper. By them stAdv+PGD(20) flips
-# each of the three judges more often than stAdv does, and more often than PGD(20) does. Is it so here, on the same triplets? The differences are in points:
+# each of the three judges that it shares with this page (L2, SSIM, ST-LPIPS) more often than stAdv does, and more often than PGD(20) does. Is it so here, on the same triplets? The differences are in points:
 
 # %%
 from simlib.report.combined import gains_as_table, verdict

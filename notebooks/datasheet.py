@@ -101,7 +101,7 @@ ladders = ~triplets.judge.isnan()
 second = int((triplets.judge[ladders] > 0.5).sum())
 say(
     f"Of the {int(ladders.sum())} ladders, {second} have the milder image second.",
-    "Two images of a triplet have an RMSE of at least one level, or the triplet is drawn anew.",
+    "Any two images of a triplet differ by an RMSE of at least one level, or the triplet is drawn anew.",
 )
 
 # %% [markdown]

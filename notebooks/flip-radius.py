@@ -168,7 +168,7 @@ show(
 
 # %%
 fewer = chapter.part(slow_n)
-measured = {
+found_by = {
     each.spec.title: both_radii(RankFlip(each, fewer if each.spec.name in slow_metrics else triplets))
     for each in chapter.metrics
 }
@@ -179,7 +179,7 @@ from simlib.report.flip_radius import radii_in_levels, survival_curves
 
 def survival(norm):
     """Draw the share of triplets that are not flipped within each budget, for every metric."""
-    radius = {title: radii_in_levels(results[norm], norm) for title, results in measured.items()}
+    radius = {title: radii_in_levels(results[norm], norm) for title, results in found_by.items()}
     with_n = {f"{title}, n = {len(each)}": each for title, each in radius.items()}
     return survival_curves(with_n, triplets.photographs, norm)
 
@@ -208,7 +208,7 @@ show(
 from simlib.report.flip_radius import radii_as_table
 
 say(chapter.left_out)
-radii_as_table(measured, triplets.photographs)
+radii_as_table(found_by, triplets.photographs)
 
 # %% [markdown]
 # Medians and rates have their 95 % intervals over photographs. The interval of a rate is Wilson's ([Wilson, 1927](cite:wilson1927probable)) for the effective number of triplets
@@ -231,7 +231,7 @@ radii_as_table(measured, triplets.photographs)
 # %%
 from simlib.report.flip_radius import edge_slider
 
-edge = measured.get(metric.spec.title)
+edge = found_by.get(metric.spec.title)
 if edge is None or len(edge["l2"]) < n:
     edge = both_radii(problem)
 show(
@@ -275,5 +275,5 @@ show(
 
 # %% tags=["hide-input"]
 chapter.provenance(
-    table=", ".join(f"{title} ({len(results['linf'])})" for title, results in measured.items())
+    table=", ".join(f"{title} ({len(results['linf'])})" for title, results in found_by.items())
 )

@@ -122,7 +122,7 @@ show(
 # ## A known answer
 #
 # One triplet comes with the code of LPIPS, and some distances it should give are published to three digits. Where its three
-# images are at hand, they are measured here.
+# images are at hand, they are measured here: *first* and *second* are the distances of its two images, *closer* is the image that the metric prefers.
 
 # %%
 from simlib.report.gallery import example_as_table, lpips_example
@@ -142,9 +142,9 @@ from simlib.benchmark.agreement import distances
 from simlib.report.gallery import fitting, range_boxes
 
 fit, too_large = fitting(chapter.metrics, triplets)
-measured = {each.spec.title: distances(each, triplets) for each in chapter.progress(fit, "measuring")}
+pairs = {each.spec.title: distances(each, triplets) for each in chapter.progress(fit, "measuring")}
 show(
-    range_boxes(measured),
+    range_boxes(pairs),
     "Distances of all distorted images to their references, on a logarithmic axis: the median, the middle "
     "half and the whole range of what is above zero.",
 )
@@ -165,8 +165,8 @@ import torch
 from simlib.benchmark.statistics import disagreements
 from simlib.report.gallery import disagreement_matrix
 
-titles = list(measured)
-ranks = torch.stack([(first > second).cpu() for first, second in measured.values()])
+titles = list(pairs)
+ranks = torch.stack([(first > second).cpu() for first, second in pairs.values()])
 show(
     disagreement_matrix(titles, disagreements(ranks, triplets.photographs)),
     "Share of triplets that two metrics rank differently; columns stand in the order of the rows. "

@@ -93,13 +93,14 @@ say(f"With a step of two levels a straight line flips {at_two}.")
 # %% tags=["hide-input"]
 from simlib.report.figures import curves_with_bands
 
-sizes = [0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 10, 12, 16]
+step_sizes = [0.25, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 10, 12, 16]
 straight = {
-    targets[target]: [chapter.rate(levels <= size) for size in sizes] for target, levels in needed.items()
+    targets[target]: [chapter.rate(levels <= size) for size in step_sizes]
+    for target, levels in needed.items()
 }
 show(
     curves_with_bands(
-        sizes,
+        step_sizes,
         straight,
         x_title="size of the step, levels of 255",
         y_title="flipped, if the margin were linear",

@@ -105,11 +105,13 @@ show(
 # S_\text{squared} = \sum_{p} \sum_{q \in D(p)} \left( \Delta u^2 + \Delta v^2 + 10^{-8} \right),
 # $$
 #
+# while the stAdv paper takes the root of each term, a total variation:
+#
 # $$
 # S_\text{root} = \sum_{p} \sum_{q \in D(p)} \sqrt{ \Delta u^2 + \Delta v^2 + 10^{-8} },
 # $$
 #
-# where neighbours beyond the edge count as standing still. The stAdv paper has the square root, a total variation. It is more than a detail. Squares
+# In both, neighbours beyond the edge count as standing still. The root is more than a detail. Squares
 # make one large jump between neighbours dearer than many small ones, so the movement spreads. With the root a
 # jump costs the same whether taken at once or in parts, so the flow may break; and small movements cost far more.
 #
@@ -139,8 +141,8 @@ rates = ["n", "flipped", "flipped, and in 8 bits", "steps"]
 results_as_table(by_protocol, rates, chapter.photographs, first="protocol")
 
 # %%
-sizes = ["mean way", "longest way", "largest change", "RMSE"]
-results_as_table(by_protocol, sizes, chapter.photographs, first="protocol")
+columns = ["mean way", "longest way", "largest change", "RMSE"]
+results_as_table(by_protocol, columns, chapter.photographs, first="protocol")
 
 # %% [markdown]
 # Steps are iterations of L-BFGS. The way of a pixel is the length of its flow. The mean and the longest way of an image's pixels are in pixels, the
@@ -281,7 +283,7 @@ say(chapter.left_out)
 # %% [markdown]
 # Rates are given with their 95 % intervals over photographs. The objective is a ratio of distances and so the same for every
 # metric, whatever its scale; but how a distance answers to movement differs, and one weight of smoothness may suit one metric better than
-# another. The paper uses them on LPIPS (Alex); for other metrics they are our choice.
+# another. The paper uses its two weights on LPIPS (Alex); for other metrics these weights are our choice.
 
 # %% tags=["hide-input"]
 chapter.provenance(

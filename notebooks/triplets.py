@@ -53,10 +53,7 @@ from collections import Counter
 from simlib.report.tables import Table
 
 counts = Counter(triplets.photographs)
-say(
-    f"These triplets come from {len(counts):,} photographs.",
-    "Eight of them are in the table." * (len(counts) > 8),
-)
+say("Eight of the photographs are in the table." * (len(counts) > 8))
 Table(("photograph", "triplets"), tuple(sorted(counts.items())[:8]))
 
 # %% [markdown]
@@ -85,9 +82,9 @@ show(
 # %% [markdown]
 # ## Ladders and mixed pairs
 #
-# Half of the triplets are **ladders**: both images got the same distortion with the same draw, one of them
-# clearly stronger. Which one is closer is then known by construction, and this label is called *constructed*,
-# never human. The other half are **mixed**: two independent distortions. Nobody was asked which is closer, and
+# Half of the triplets are **ladders**: both images got the same one or two distortions with the same draw, clearly stronger
+# in one of them. Which one is closer is then known by construction, and this label is called *constructed*,
+# never human. The other half are **mixed**: two independent draws of one or two distortions. Nobody was asked which is closer, and
 # the label is empty.
 
 # %%

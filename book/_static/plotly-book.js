@@ -36,6 +36,12 @@
         gridcolor: line, zerolinecolor: line, linecolor: line, tickcolor: line, automargin: true,
       });
     }
+    // intervals are what a reader came for: they stand out on any ground
+    result.data = Object.assign({}, result.data);
+    for (const kind of ["bar", "scatter"]) {
+      const error = { color: text, thickness: 1.4 };
+      result.data[kind] = [Object.assign({}, (result.data[kind] || [{}])[0], { error_x: error, error_y: error })];
+    }
     layout.sliderdefaults = Object.assign({}, layout.sliderdefaults, {
       bgcolor: line, bordercolor: line, activebgcolor: text, tickcolor: line, font: { color: text },
     });

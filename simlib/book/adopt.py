@@ -38,6 +38,8 @@ def adopt(executed: Path | str, names: Sequence[str] | None = None, root: Path |
             )
         notebook, source = read_notebook(ran), read_source(path)
         strip_run(notebook)
+        if not any(cell.get("outputs") for cell in notebook.cells):
+            raise NotebookError(f"{ran} has no outputs. Run it first: simlib notebooks {name}")
         if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
             raise NotebookError(f"{path} has changed since {ran} ran. Run it again, then adopt.")
         # the .py file says how the pair belongs together

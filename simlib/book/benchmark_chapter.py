@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from simlib.benchmark.plan import Part
 from simlib.book.chapter import in_a_line
-from simlib.book.dials import DialError, checked
+from simlib.book.dials import DialError, checked, needed
 from simlib.provenance import code_hash
 from simlib.report.benchmark import titles_of
 from simlib.report.display import listed
@@ -42,6 +42,7 @@ class BenchmarkChapter:
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self.dials = checked(namespace)
+        needed(self.dials, "store", "plan")
         if not self.dials["store"] and "data" not in self.dials:
             raise DialError(
                 'store is empty. Give a folder of results, or "reference": this chapter only reads.'
@@ -102,6 +103,7 @@ class BenchmarkChapter:
             device=record.provenance["device"],
             n=sample.n,
             seed=record.plan.seed,
+            dials=self.dials,
             labels=labels,
             attacks="; ".join(attacks),
             **self.results.conditions(),

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from simlib import metrics
 from simlib.attacks import RankFlip
 from simlib.benchmark.statistics import Rate, Values, booleans, counted, rate
-from simlib.book.dials import DialError, checked
+from simlib.book.dials import DialError, checked, needed
 from simlib.errors import SimlibError
 from simlib.kernels.device import pick_device
 from simlib.metrics import Metric
@@ -63,8 +63,10 @@ class Chapter:
         if triplets is not None:
             self.triplets = triplets().to(device=self.device)
         elif "data" in self.dials:
+            needed(self.dials, "n")
             self.triplets = draw(self.dials["data"], self.n, seed=self.seed).to(device=self.device)
         if "metric_name" in self.dials:
+            needed(self.dials, "fallback")
             names = (self.dials["metric_name"], self.dials["fallback"])
             self.metric, self.note = metrics.load_first(*names, device=self.device)
 
@@ -135,7 +137,8 @@ class Chapter:
             told["metric"] = self.metric.spec.title
         if self.absent:
             told["left_out"] = ", ".join(self.absent)
-        return provenance(device=self.device, n=self.n, seed=self.seed, **told, **more)
+        told |= more
+        return provenance(device=self.device, n=self.n, seed=self.seed, dials=self.dials, **told)
 
     def _repr_markdown_(self) -> str:
         photographs = len(set(self.photographs))

@@ -40,12 +40,21 @@ def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
     return dials
 
 
+def needed(dials: Mapping[str, Any], *names: str) -> None:
+    """Refuse, by a DialError, a chapter that has not all of these dials."""
+    told = "{} is missing. Give it a value in the cell of dials."
+    if missing := [told.format(name) for name in names if name not in dials]:
+        raise DialError("\n".join(missing))
+
+
 def _problem(rule: Rule, name: str, value: Any) -> str:
     try:
         rule(name, value)
     except SimlibError as error:
         text = str(error)
         return text if re.match(rf"{name}\b", text) else f"{name}: {text}"
+    except (TypeError, ValueError, OSError):
+        return f"{name} cannot be {str(value)[:80]!r}."
     return ""
 
 
@@ -82,7 +91,7 @@ def _device(name: str, value: Any) -> None:
 
 def _data(name: str, value: Any) -> None:
     _text(name, value)
-    if value not in ("photos", "bapps") and not Path(value).exists():
+    if value not in ("photos", "bapps") and not (value and Path(value).exists()):
         raise InputError(
             f"{name} is {value!r}, and there is no such folder or file. "
             'Give "photos", "bapps", or the full path of a folder or CSV file.'
@@ -99,7 +108,7 @@ def _measured(name: str, value: Any) -> None:
 
 
 def _not_negative(name: str, value: Any) -> None:
-    if value != 0 or isinstance(value, bool):
+    if isinstance(value, bool) or value != 0:
         a_positive_number(name, value)
 
 

@@ -22,17 +22,18 @@ from simlib.book.notebooks import (
     read_notebook,
     read_source,
     strip_run,
+    text_of,
     title_of,
     write_notebook,
     write_source,
 )
 from simlib.checkout import repository
-from simlib.errors import InputError, NotebookError
+from simlib.errors import InputError, NotebookError, OutputError
 from simlib.files import sha256_of, written_whole
 
 START = "start.md"
 _MADE = ".made.json"
-"""Names the copies, each with a hash of what it was when it was made."""
+"""Names the copies, each with a hash of itself and of the chapter when it was made."""
 
 _EXTENSIONS = Path(".jupyter") / "labextensions"
 _SCRIPT = Path(__file__).with_name("static") / "lab-figures.js"
@@ -71,26 +72,25 @@ def make_copies(folder: Path, root: Path | None = None) -> list[str]:
 
     Raises:
         InputError: the folder holds something else than copies.
-        OutputError: a file cannot be written.
+        OutputError: the folder cannot be made, or a file cannot be written.
     """
     root = root or repository()
-    if folder.exists() and any(folder.iterdir()) and not (folder / _MADE).is_file():
-        raise InputError(f"{folder} holds something else than working copies. Give a new or empty folder.")
-    kept, made = [], _made(folder)
-    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
-    titles = dict[str, str]()
+    made = _started(folder)
+    kept, titles = list[str](), dict[str, str]()
     for name, path in find_notebooks(root / "notebooks").items():
         source = read_source(path)
         titles[name] = title_of(source)
         copy = _copy_path(folder, name)
-        if copy.is_file() and sha256_of(copy) != made.get(name):
+        if copy.is_file() and sha256_of(copy) != made.get(name, {}).get("copy"):
             kept.append(name)
             continue
         write_notebook(_copy_of(source, path.with_suffix(".ipynb")), copy)
-        made[name] = sha256_of(copy)
-    shutil.copytree(root / "book", folder / "book", dirs_exist_ok=True)
+        made[name] = {"copy": sha256_of(copy), "source": sha256_of(path)}
+        _write(folder / _MADE, json.dumps(made, indent=1))
+    for path in sorted((root / "book").glob("*.md")):
+        _write(folder / "book" / path.name, path.read_text("utf-8"))
+    shutil.copytree(root / "book" / "_static", folder / "book" / "_static", dirs_exist_ok=True)
     _write(folder / START, _start_page(root, titles))
-    _write(folder / _MADE, json.dumps(made, indent=1))
     _write(folder / ".jupyter" / "labconfig" / "default_setting_overrides.json", json.dumps(_SETTINGS))
     extension = folder / _EXTENSIONS / _FIGURES["name"]
     _write(extension / "package.json", json.dumps(_FIGURES))
@@ -129,23 +129,46 @@ def bring_back(names: Sequence[str], folder: Path, root: Path | None = None) -> 
 
     Raises:
         UnknownNameError: there is no such chapter.
-        NotebookError: there is no copy of it, or its cell of dials has lost its tag.
+        NotebookError: there is no copy of it; the chapter has changed since the copy was made; or the copy is
+            no chapter. Nothing is written then.
         OutputError: a file cannot be written.
     """
     root = root or repository()
-    written = []
-    for name, path in find_notebooks(root / "notebooks", names).items():
+    chosen = find_notebooks(root / "notebooks", names)
+    made, copies = _made(folder), {}
+    for name, path in chosen.items():
         copy = _copy_path(folder, name)
         if not copy.is_file():
             raise NotebookError(f"There is no working copy {copy}. Make it first: simlib lab")
-        notebook = read_notebook(copy)
+        if made.get(name, {}).get("source", "") != sha256_of(path):
+            raise NotebookError(
+                f"{path} has changed since {copy} was made, and would lose that change. Put yours into "
+                f"{path.name} by hand; then delete the copy, and run simlib lab for a new one."
+            )
+        copies[name] = notebook = read_notebook(copy)
         strip_run(notebook)
-        write_source(notebook, path)
-        source = read_source(path)
-        notebook.metadata = nbformat.from_dict({**source.metadata, "language_info": {"name": "python"}})
-        write_notebook(notebook, path.with_suffix(".ipynb"))
-        written += [path, path.with_suffix(".ipynb")]
-    return written
+        text_of(notebook, path)
+    for name, path in chosen.items():
+        write_source(copies[name], path)
+        metadata = {**read_source(path).metadata, "language_info": {"name": "python"}}
+        copies[name].metadata = nbformat.from_dict(metadata)
+        write_notebook(copies[name], path.with_suffix(".ipynb"))
+        made[name] = {"copy": sha256_of(_copy_path(folder, name)), "source": sha256_of(path)}
+        _write(folder / _MADE, json.dumps(made, indent=1))
+    return [file for path in chosen.values() for file in (path, path.with_suffix(".ipynb"))]
+
+
+def _started(folder: Path) -> dict[str, dict[str, str]]:
+    """Make the folder ready for copies; return what is known of those that it holds."""
+    try:
+        (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Copies cannot be put into {folder}: {error}. Choose another --folder.") from error
+    if not (folder / _MADE).is_file():
+        if [path for path in folder.rglob("*") if path != folder / "notebooks"]:
+            raise InputError(f"{folder} holds other files than working copies. Give a new or empty folder.")
+        _write(folder / _MADE, "{}")
+    return _made(folder)
 
 
 def _copy_of(source: Any, committed: Path) -> Any:
@@ -172,7 +195,7 @@ def _start_page(root: Path, titles: dict[str, str]) -> str:
     """Return the page that opens first: chapters in their order, and the pages of prose beside them."""
     lines = [
         "# Attacking Perceptual Similarity Metrics",
-        "These are working copies: change and run what you like, the committed chapters stay as they are. "
+        "These are working copies: change and run them as you like, the committed chapters stay as they are. "
         "The dials of a chapter are in its first code cell. Turn one, then choose *Run*, *Run All Cells*.",
         "`simlib book back NAME` puts an edited copy back into the book. "
         "To start a chapter anew, delete its copy, and open JupyterLab again.",
@@ -192,9 +215,13 @@ def _copy_path(folder: Path, name: str) -> Path:
     return folder / "notebooks" / f"{name}.ipynb"
 
 
-def _made(folder: Path) -> dict[str, str]:
-    path = folder / _MADE
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+def _made(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the hashes of the copies; of none where they cannot be read, so that all copies are kept."""
+    try:
+        made = json.loads((folder / _MADE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return made if isinstance(made, dict) and all(isinstance(each, dict) for each in made.values()) else {}
 
 
 def _write(path: Path, text: str) -> None:

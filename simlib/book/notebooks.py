@@ -82,18 +82,36 @@ def write_source(notebook: Any, path: Path) -> None:
     """Write the cells of a notebook into its ``.py`` file, whose header stays as it is.
 
     Raises:
-        NotebookError: no cell is tagged ``parameters``.
+        NotebookError: as :func:`text_of`.
         OutputError: the file cannot be written.
+    """
+    text = text_of(notebook, path)
+    with written_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def text_of(notebook: Any, path: Path) -> str:
+    """Return the cells of a notebook as its ``.py`` file holds them, under the header that is there.
+
+    Raises:
+        NotebookError: the notebook is no chapter: it has no title, no cell tagged ``parameters``, or a text
+            that would be other cells when it is read again.
     """
     if not any("parameters" in tags(cell) for cell in notebook.cells):
         raise NotebookError(f"The notebook for {path} has no cell tagged parameters. Give it the tag back.")
-    header = jupytext.read(path).metadata
-    plain: Any = nbformat.from_dict({**notebook, "metadata": header})
+    if notebook.cells[0].cell_type != "markdown":
+        raise NotebookError(f"The notebook for {path} does not begin with its title. Give it back.")
+    plain: Any = nbformat.from_dict({**notebook, "metadata": jupytext.read(path).metadata})
     for cell in plain.cells:
         cell.metadata = {key: cell.metadata[key] for key in ("mystnb", "tags") if cell.metadata.get(key)}
     text = jupytext.writes(plain, fmt={"extension": ".py", "format_name": "percent", **_STABLE})
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    again = jupytext.reads(text, fmt="py:percent")
+    cells, read = ([(cell.cell_type, cell.source) for cell in each.cells] for each in (plain, again))
+    if cells != read:
+        raise NotebookError(
+            f"The notebook for {path} would be read as other cells. Look for lines that begin with '# %%'."
+        )
+    return text
 
 
 def title_of(notebook: Any) -> str:
@@ -114,8 +132,16 @@ def _ids(notebook: Any) -> list[str]:
 
 
 def read_notebook(path: Path) -> Any:
-    """Return the notebook in an ``.ipynb`` file."""
-    return nbformat.read(path, as_version=4)
+    """Return the notebook in an ``.ipynb`` file.
+
+    Raises:
+        NotebookError: the file holds no notebook, such as one with the marks of a merge.
+    """
+    try:
+        return nbformat.read(path, as_version=4)
+    except (ValueError, AttributeError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise NotebookError(f"{path} is no notebook: {reason}. Correct it, or make it anew.") from error
 
 
 def write_notebook(notebook: Any, path: Path) -> None:

@@ -117,11 +117,28 @@ def show_values(notebook: Any, values: Values) -> None:
     # from the last assignment to the first, so that positions before it stay true
     lines = cell.source.encode().splitlines(keepends=True)
     for name, value in reversed(list(_assigned(cell.source))):
-        if name in values:
+        if name in values and not _says(value, values[name]):
             first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
             before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
             lines[first : last + 1] = [before + _literal(values[name]).encode() + after]
     cell.source = b"".join(lines).decode()
+
+
+def defaults_of(notebook: Any) -> Values:
+    """Return what the notebook's parameters cell assigns, by name."""
+    cell = _parameters_cell(notebook)
+    values: Values = {}
+    exec(cell.source if cell else "", values)
+    values.pop("__builtins__", None)
+    return values
+
+
+def _says(written: ast.expr, value: Any) -> bool:
+    """Say whether an expression is that value already, in words of its own."""
+    try:
+        return bool(ast.literal_eval(written) == value)
+    except ValueError:
+        return False
 
 
 def _parameters_cell(notebook: Any) -> Any:

@@ -40,6 +40,7 @@ from simlib.errors import InputError, NotebookError, OutputError
 
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_FOLDERS = (WEIGHTS_VARIABLE, DATA_VARIABLE, RESULTS_VARIABLE)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -133,7 +134,7 @@ def _environment(scratch: Path, profile: str, threads: int) -> dict[str, str]:
     write_kernel_spec(scratch / "jupyter" / "kernels" / "python3")
     search = [str(scratch / "jupyter"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     # notebooks run in a folder of their own, where a relative path would lead elsewhere
-    folders = {name: os.environ[name] for name in (WEIGHTS_VARIABLE, DATA_VARIABLE) if os.environ.get(name)}
+    folders = {name: os.environ[name] for name in _FOLDERS if os.environ.get(name)}
     return {
         **os.environ,
         **{name: str(Path(folder).expanduser().absolute()) for name, folder in folders.items()},

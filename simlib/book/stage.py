@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ This page is older than the code: {why}. Its numbers and figures are those of th
 `simlib notebooks {name}` computes them anew.
 ```"""
 _SHORT = """```{{note}}
-This page shows a short run (profile {profile}): few triplets, and wide intervals.
+This page shows a run of the profile {profile}, not yet the full one: on few triplets intervals are wide.
 ```"""
 
 
@@ -53,16 +55,16 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
         raise OutputError(
             f"{output} is a file, or what it holds is no book. Give a new or empty folder with --output."
         )
-    work = output.with_name(f"{output.name}.work")
     try:
-        shutil.rmtree(work, ignore_errors=True)
-        stage(Path(notebooks).resolve(), work / "source", root)
-        html = _render(work / "source", work)
-        shutil.rmtree(output, ignore_errors=True)
-        html.rename(output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
+            work = Path(scratch)
+            stage(Path(notebooks).resolve(), work / "source", root)
+            html = _render(work / "source", work)
+            shutil.rmtree(output, ignore_errors=True)
+            html.rename(output)
     except OSError as error:
         raise OutputError(f"Cannot write the book to {output}: {error}. Choose another --output.") from error
-    shutil.rmtree(work, ignore_errors=True)
     return output / "index.html"
 
 
@@ -121,7 +123,7 @@ def _note(notebook: Any, name: str, source: Path) -> str:
     """Return what a page says of its age, and of a run that was a short one."""
     if why := why_old(notebook, read_source(source) if source.is_file() else None):
         return _OLD.format(why=why, name=name)
-    profile = run_of(notebook).profile
+    profile = re.sub(r"[^\w-]", "", run_of(notebook).profile)
     return "" if profile == PUBLISHED_PROFILE else _SHORT.format(profile=profile)
 
 

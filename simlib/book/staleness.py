@@ -10,6 +10,7 @@ from typing import Any
 from IPython.core.inputtransformer2 import TransformerManager
 
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, tags, was_added
+from simlib.book.parameters import Values, defaults_of, known_parameters, load_profile, resolve
 from simlib.provenance import fingerprints, imports_in
 from simlib.report.provenance import RUN
 
@@ -22,25 +23,30 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Run:
-    """What a notebook says of its run: the profile, and a hash of each module that it reached, by name."""
+    """What a notebook says of its run: profile, dials, and a hash of each module that it reached, by name."""
 
     profile: str = ""
     code: Mapping[str, str] = field(default_factory=dict)
+    dials: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_of(notebook: Any) -> Run:
     """Return what the box at the end of a notebook says of its run; of none without such a box."""
     for cell in reversed(notebook.cells):
         for output in cell.get("outputs", []):
-            if RUN in output.get("data", {}):
-                return Run(**output["data"][RUN])
+            told = output.get("data", {}).get(RUN)
+            if isinstance(told, dict):
+                profile, code, dials = (told.get(key) for key in ("profile", "code", "dials"))
+                maps = (dict(each) if isinstance(each, dict) else {} for each in (code, dials))
+                return Run(str(profile), *maps)
     return Run()
 
 
 def values_of(notebook: Any) -> dict[str, Any]:
-    """Return the values of dials that a program has set for the run of a notebook, ours or papermill."""
+    """Return what the dials of a notebook were set to when it ran, as far as it says so."""
     own, papermill = (notebook.metadata.get(key, {}).get("parameters") for key in ("simlib", "papermill"))
-    return dict(own or papermill or {})
+    told = (run_of(notebook).dials, papermill, own)
+    return dict(next((each for each in told if isinstance(each, dict) and each), {}))
 
 
 def why_old(notebook: Any, source: Any = None) -> str:
@@ -55,7 +61,10 @@ def why_old(notebook: Any, source: Any = None) -> str:
         return "its cells have changed since they ran"
     if not (recorded := run_of(notebook).code):
         return "it does not say which code has made its outputs"
-    now = fingerprints({"simlib", *_imports(notebook)})
+    try:
+        now = fingerprints({"simlib", *_imports(notebook)})
+    except SyntaxError:
+        return "one of its cells is no Python"
     changed = [name for name, mark in now.items() if recorded.get(name) != mark]
     if not changed:
         return ""
@@ -73,19 +82,32 @@ def stale(folder: Path, names: Sequence[str] | None = None) -> dict[str, str]:
     Raises:
         InputError, UnknownNameError, NotebookError: as :func:`simlib.book.notebooks.find_notebooks`.
     """
-    reasons = {}
+    reasons, published = {}, _published_dials(folder)
     for name, path in find_notebooks(folder, names).items():
         committed = path.with_suffix(".ipynb")
         if not committed.is_file():
             reasons[name] = "it was never executed"
             continue
-        notebook = read_notebook(committed)
-        profile = run_of(notebook).profile
-        if why := why_old(notebook, read_source(path)):
+        notebook, source = read_notebook(committed), read_source(path)
+        run = run_of(notebook)
+        if why := why_old(notebook, source):
             reasons[name] = why
-        elif profile != PUBLISHED_PROFILE:
-            reasons[name] = f"it shows a run of the profile {profile}"
+        elif run.profile != PUBLISHED_PROFILE:
+            reasons[name] = f"it shows a run of the profile {run.profile}"
+        elif changed := _other_dials(run, {**defaults_of(source), **published.get(name, {})}):
+            reasons[name] = f"its dials are set otherwise now: {', '.join(changed)}"
     return reasons
+
+
+def _published_dials(folder: Path) -> dict[str, Values]:
+    """Return what the profile of the published pages sets, by notebook."""
+    known = known_parameters(find_notebooks(folder))
+    profile = folder / "params" / f"{PUBLISHED_PROFILE}.yaml"
+    return resolve(known, known, load_profile(profile.parent, profile.stem) if profile.is_file() else {}, {})
+
+
+def _other_dials(run: Run, expected: Values) -> list[str]:
+    return [name for name, value in run.dials.items() if name in expected and expected[name] != value]
 
 
 def _cells(notebook: Any) -> list[tuple[str, str]]:

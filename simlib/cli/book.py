@@ -36,6 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     build.set_defaults(run=_build_book)
     adoption = actions.add_parser("adopt", help="put the outputs of a run into the committed notebooks")
     adoption.add_argument("notebooks", type=Path, help="folder of executed notebooks")
+    adoption.add_argument("names", nargs="*", metavar="NOTEBOOK", help="which ones (default: all)")
     adoption.set_defaults(run=_adopt)
     refresh = actions.add_parser("refresh", help="execute and adopt the notebooks that --stale lists")
     refresh.set_defaults(run=_refresh)
@@ -88,7 +89,7 @@ def _build_book(options: argparse.Namespace) -> None:
 def _adopt(options: argparse.Namespace) -> None:
     from simlib.book.adopt import adopt
 
-    for path in adopt(options.notebooks):
+    for path in adopt(options.notebooks, options.names):
         print(path)
 
 

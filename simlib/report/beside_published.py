@@ -46,7 +46,6 @@ def pgd_beside_published(result: AttackResult, photographs: Sequence[str], title
             ),
             ("RMSE of the flipped, rounded, in levels", _spread(result.rmse[done]), None),
         ),
-        notes=("The published triplets are those of BAPPS on which all voters agree.",),
     )
 
 

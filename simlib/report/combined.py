@@ -78,13 +78,13 @@ def beside_published(judged: Judged) -> Table:
     """Compare shares of flips with the published ones, for the judges and the attacks that were published."""
     known = {title: published for title, published in _published().items() if title in judged}
     here = {title: {name: transfer_rate(rows) for name, rows in judged[title].items()} for title in known}
-    header = tuple(f"{title}, {which}" for title in known for which in ("here", "published"))
-    counted = (n for title, published in known.items() for n in (_number(judged[title]), published.accurate))
     rows = (
-        (name, *(cell for title, each in known.items() for cell in (here[title].get(name), each.rate(name))))
+        (title, name, here[title].get(name), each.rate(name))
+        for title, each in known.items()
         for name in TRANSFER_ATTACKS
     )
-    return Table(("attack", *header), (("n", *counted), *rows))
+    counted = (f"{title}: n = {_number(judged[title])} here, {known[title].accurate:,}" for title in known)
+    return Table(("judge", "attack", "here", "published"), tuple(rows), notes=("; ".join(counted),))
 
 
 def gains(judged: Judged, attack: str, than: str) -> dict[str, Difference]:
@@ -106,18 +106,18 @@ def gains_as_table(judged: Judged, attack: str, others: Sequence[str]) -> Table:
     """
     known = _published()
 
-    def published(title: str, than: str) -> str:
+    def published(title: str, than: str) -> str | None:
         counts = known[title].flipped if title in known else {}
         if {attack, than} <= set(counts):
             return f"{100 * (counts[attack] - counts[than]) / known[title].accurate:+.1f}"
-        return "not published"
+        return None
 
     rows = (
-        (f"less {than}", title, gain, published(title, than))
+        (f"{attack} − {than}", title, gain, published(title, than))
         for than in others
         for title, gain in gains(judged, attack, than).items()
     )
-    return Table((attack, "judge", "here", "published"), tuple(rows))
+    return Table(("difference", "judge", "here", "published"), tuple(rows))
 
 
 def verdict(judged: Judged, attack: str, than: str) -> str:
@@ -179,7 +179,7 @@ def stages(
         f"amplified {_GAIN} times."
     )
     return picture_slider(
-        {name: rows(image) for name, image in {"none": original, **images}.items()}, alt=alt
+        {name: rows(image) for name, image in {"no attack": original, **images}.items()}, alt=alt
     )
 
 

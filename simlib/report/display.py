@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
+from IPython.core.formatters import DisplayFormatter
+from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -20,6 +22,11 @@ CAPTION = "application/vnd.simlib.caption"
 def listed(names: Sequence[str]) -> str:
     """Write names as a sentence lists them: ``"a, b and c"``; empty for none."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def plain(text: str) -> str:
+    """Return a text of somebody else, such as a path, as code: nothing in it is markup on a page."""
+    return f"`{text.replace('`', chr(39))}`"
 
 
 def say(*sentences: str) -> None:
@@ -62,9 +69,9 @@ def bundle_of(picture: Any) -> dict[str, Any]:
         figure = json_of(picture)
         alt = (figure.get("layout", {}).get("meta") or {}).get("alt", "A figure.")
         return {PLOTLY: figure, "text/plain": alt}
-    from IPython.core.formatters import DisplayFormatter
-
-    bundle, _ = DisplayFormatter().format(picture)
+    shell: Any = get_ipython()
+    formatter = shell.display_formatter if shell else None
+    bundle, _ = (formatter or DisplayFormatter()).format(picture)
     return dict(bundle)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from simlib.benchmark.statistics import Rate, Share
-from simlib.report.style import COLORS, whiskers
+from simlib.report.style import COLORS, folded, whiskers
 
 
 def curves_with_bands(
@@ -55,7 +55,7 @@ def rate_bars(
     figure = go.Figure()
     for color, (label, rates) in zip(COLORS, series.items(), strict=False):
         figure.add_bar(
-            x=list(names),
+            x=[folded(name) for name in names],
             y=[rate.value for rate in rates],
             name=label,
             marker_color=color,

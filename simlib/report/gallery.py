@@ -66,7 +66,7 @@ def cost_dots(costs: Mapping[str, Timing]) -> go.Figure:
             marker={"color": color, "size": 9, "symbol": symbol},
         )
     return figure.update_layout(
-        xaxis={"type": "log", "title": "milliseconds a pair"},
+        xaxis={"type": "log", "title": "milliseconds a pair", "dtick": 1},
         yaxis={"automargin": True, "dtick": 1},
         height=120 + 22 * len(titles),
         meta={
@@ -127,7 +127,7 @@ def range_boxes(measured: Mapping[str, tuple[Tensor, Tensor]]) -> go.Figure:
     )
     figure = go.Figure(go.Box(y=list(above), orientation="h", marker_color=COLORS[0], line_width=1.5, **box))
     return figure.update_layout(
-        xaxis={"type": "log", "title": "distance"},
+        xaxis={"type": "log", "title": "distance", "exponentformat": "power", "dtick": 2},
         yaxis={"automargin": True, "autorange": "reversed", "dtick": 1},
         height=120 + 26 * len(above),
         meta={"alt": f"Box plots of distances, each metric in a range of its own: {told}."},

@@ -6,7 +6,7 @@ import html
 import os
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from simlib.checkout import PROFILE_VARIABLE
@@ -22,12 +22,14 @@ _LIBRARIES = ("torch", "torchvision", "lpips", "stlpips_pytorch", "piq", "scikit
 class Provenance:
     """The conditions of a run and their values, shown as a folded box in the book and as text elsewhere.
 
-    ``code`` holds a hash of each module that the cells run so far have reached, by name.
+    ``code`` holds a hash of each module that the cells run so far have reached, by name; ``dials`` what the
+    dials of the chapter were set to.
     """
 
     rows: tuple[tuple[str, str], ...]
     profile: str
     code: Mapping[str, str]
+    dials: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {value}" for name, value in self.rows)
@@ -39,17 +41,20 @@ class Provenance:
         return f'<details class="provenance">{summary}<dl>{cells}</dl></details>'
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        run = {"profile": self.profile, "code": dict(self.code)}
+        run = {"profile": self.profile, "code": dict(self.code), "dials": dict(self.dials)}
         return {"text/html": self._repr_html_(), "text/plain": repr(self), RUN: run}
 
 
-def provenance(*, device: object, n: int, seed: int, **more: object) -> Provenance:
+def provenance(
+    *, device: object, n: int, seed: int, dials: Mapping[str, Any] | None = None, **more: object
+) -> Provenance:
     """Collect the conditions of this run.
 
     Args:
         device: the device that computed.
         n: number of triplets.
         seed: the seed they were drawn with.
+        dials: of the chapter, by name, for programs.
         more: further conditions, such as ``metric="LPIPS (Alex)"``.
     """
     # Imported here because torch takes seconds.
@@ -67,7 +72,8 @@ def provenance(*, device: object, n: int, seed: int, **more: object) -> Provenan
         "versions": f"Python {platform.python_version()}, {libraries}",
         "code": code_hash()[:16],
     }
-    return Provenance(tuple(rows.items()), profile, fingerprints({"simlib", *_imported_here()}))
+    code = fingerprints({"simlib", *_imported_here()})
+    return Provenance(tuple(rows.items()), profile, code, dials or {})
 
 
 def _imported_here() -> set[str]:

@@ -14,7 +14,7 @@ from simlib.benchmark.selection import is_labelled, texts
 from simlib.benchmark.statistics import counted
 from simlib.checkout import RESULTS_VARIABLE, repository
 from simlib.errors import InputError
-from simlib.report.display import listed
+from simlib.report.display import listed, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,8 +56,8 @@ class Results:
         how = "were computed for this page" if self.computed else "are read from a store of results"
         threads = f"{conditions['threads']} thread{'' if conditions['threads'] == '1' else 's'}"
         return (
-            f"The rows {how}: the plan {plan.name} on data {plan.data.source}, seed {plan.data.seed}, "
-            f"computed on {conditions['device']} with {threads}."
+            f"The rows {how}: the plan {plain(plan.name)} on data {plain(plan.data.source)}, "
+            f"seed {plan.data.seed}, computed on {conditions['device']} with {threads}."
         )
 
     def conditions(self) -> dict[str, str]:

@@ -103,6 +103,6 @@ def _row_of_flows(results: Mapping[str, AttackResult], position: int) -> list[Pa
     panels = [Panel(next(iter(results.values())).original[position], title="before the attack")]
     for (form, result), length in zip(results.items(), lengths, strict=True):
         flipped = "flipped" if result.flipped[position] else "not flipped"
-        told = f"longest way {float(length.max()):.2g} pixels,<br>{flipped}"
+        told = f"longest way<br>{float(length.max()):.2g} pixels,<br>{flipped}"
         panels.append(Panel(flow_colors(result.details["flow"][position], long), told, f"flow, {form}"))
     return panels

@@ -77,8 +77,8 @@ def distortion_grid(patch: Tensor, strengths: Sequence[float], seed: int = 0) ->
 def photographs_as_table(triplets: Triplets) -> Table:
     """Show the photographs of the embedded set, and how many of these triplets were cut from each."""
     counts = Counter(triplets.photographs)
-    rows = ((name, counts[name], each.shows, each.source, each.terms) for name, each in EMBEDDED.items())
-    header = ("photograph", f"of {len(triplets):,} triplets", "shows", "source", "terms")
+    rows = ((name, each.terms, counts[name], each.shows, each.source) for name, each in EMBEDDED.items())
+    header = ("photograph", "terms", f"of {len(triplets):,} triplets", "shows", "source")
     return Table(header, tuple(rows))
 
 

@@ -42,7 +42,9 @@ def test_a_chapter_has_what_the_run_has(store: Store) -> None:
 
 def test_it_says_where_its_rows_are_from_and_that_they_are_old(store: Store) -> None:
     told = chapter_of(store)._repr_markdown_()
-    assert told.startswith("The rows are read from a store of results: the plan made on data photos, seed 3")
+    assert told.startswith(
+        "The rows are read from a store of results: the plan `made` on data `photos`, seed 3"
+    )
     assert "They are of 2024-05-06, and **the code has changed since**" in told
     assert "There are **6 triplets** from 3 photographs. Attacked white-box: L2 and SSIM, by PGD." in told
     assert told.endswith("Images for transfer are made on L2, by PGD; other metrics that judge them: 1.")

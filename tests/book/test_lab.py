@@ -20,9 +20,9 @@ from nbformat.v4 import new_output
 from playwright.sync_api import Page, sync_playwright
 
 from simlib.book.lab import START, bring_back, make_copies
-from simlib.book.notebooks import find_notebooks, read_notebook, read_source, write_notebook
+from simlib.book.notebooks import find_notebooks, read_notebook, read_source, text_of, write_notebook
 from simlib.book.stage import build_book
-from simlib.errors import InputError, NotebookError, UnknownNameError
+from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
 from tests.browser import ARGUMENTS
 from tests.conftest import ROOT
 
@@ -106,20 +106,39 @@ def test_what_comes_back_is_the_dial_and_the_outputs(root: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", find_notebooks(ROOT / "notebooks"))
-def test_every_chapter_comes_back_as_it_was(name: str, tmp_path: Path) -> None:
-    (tmp_path / "notebooks").mkdir()
-    (tmp_path / "copies" / "notebooks").mkdir(parents=True)
+def test_every_chapter_would_come_back_as_it_was(name: str) -> None:
     source = ROOT / "notebooks" / f"{name}.py"
-    shutil.copyfile(source, tmp_path / "notebooks" / source.name)
-    write_notebook(read_source(source), tmp_path / "copies" / "notebooks" / f"{name}.ipynb")
-    bring_back([name], tmp_path / "copies", tmp_path)
-    assert (tmp_path / "notebooks" / source.name).read_text() == source.read_text()
+    assert text_of(read_source(source), source) == source.read_text()
+
+
+def test_a_chapter_that_went_on_is_not_taken_back(root: Path, tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    make_copies(lab, root)
+    edit(lab / "notebooks" / "triplets.ipynb", "n = 64", "n = 8")
+    source = root / "notebooks" / "triplets.py"
+    source.write_text(source.read_text().replace("# # Triplets", "# # All triplets"))
+    before = source.read_text()
+    assert make_copies(lab, root) == ["triplets"]
+    with pytest.raises(NotebookError, match="has changed since"):
+        bring_back(["triplets"], lab, root)
+    assert source.read_text() == before
+
+
+def test_a_list_of_copies_that_is_lost_keeps_them_all(root: Path, tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    make_copies(lab, root)
+    for broken in ("{", "[]", "null"):
+        (lab / ".made.json").write_text(broken)
+        assert make_copies(lab, root) == ["metrics", "triplets"]
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError, match="Choose another"):
+        make_copies(tmp_path / "file", root)
 
 
 def test_what_cannot_be_done_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="holds other files"):
         make_copies(tmp_path / "mine", root)
     with pytest.raises(NotebookError, match="no working copy"):
         bring_back(["triplets"], tmp_path / "mine", root)
@@ -132,7 +151,16 @@ def test_what_cannot_be_done_is_refused(root: Path, tmp_path: Path) -> None:
     write_notebook(notebook, copy)
     before = (root / "notebooks" / "triplets.py").read_text()
     with pytest.raises(NotebookError, match="no cell tagged parameters"):
-        bring_back(["triplets"], tmp_path / "lab", root)
+        bring_back(["metrics", "triplets"], tmp_path / "lab", root)
+    notebook.cells[1].metadata["tags"] = ["parameters"]
+    notebook.cells[2].source = "1\n# %% [markdown]\n# other"
+    write_notebook(notebook, copy)
+    with pytest.raises(NotebookError, match="read as other cells"):
+        bring_back(["metrics", "triplets"], tmp_path / "lab", root)
+    copy.write_text("<<<<<<< HEAD")
+    with pytest.raises(NotebookError, match="is no notebook"):
+        bring_back(["metrics", "triplets"], tmp_path / "lab", root)
+    assert not (root / "notebooks" / "metrics.ipynb").exists()
     assert (root / "notebooks" / "triplets.py").read_text() == before
 
 

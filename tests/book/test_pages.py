@@ -134,7 +134,7 @@ def test_figures_and_formulas_of_a_small_book(tmp_path: Path) -> None:
     assert 'href="../book/bibliography.html"' in chapter
     # Nothing says that this code has made its outputs.
     assert "This page is older than the code" in chapter
-    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".work")]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".pages")]
 
 
 @pytest.mark.slow

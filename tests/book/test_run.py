@@ -157,10 +157,15 @@ def test_the_table_of_contents_gives_the_order(source: Path, tmp_path: Path) -> 
 
 
 def test_pages_show_the_values_that_were_used() -> None:
-    code = 'n = 64  # how many\nlabel: str = "é"  # a name\nsizes = [\n    1,\n    2,\n]\nkept = None'
+    code = (
+        'n = 64  # how many\nlabel: str = "é"  # a name\nsizes = [\n    1,\n    2,\n]\n'
+        "kept = None\nsame = ['a',\n 'b']"
+    )
     notebook = new_notebook(cells=[new_code_cell(code, metadata={"tags": ["parameters"]})])
-    dials.show_values(notebook, {"n": 3, "label": "it's", "sizes": [4]})
-    shown = 'n = 3  # how many\nlabel: str = "it\'s"  # a name\nsizes = [4]\nkept = None'
+    dials.show_values(notebook, {"n": 3, "label": "it's", "sizes": [4], "same": ["a", "b"]})
+    shown = (
+        "n = 3  # how many\nlabel: str = \"it's\"  # a name\nsizes = [4]\nkept = None\nsame = ['a',\n 'b']"
+    )
     assert notebook.cells[0].source == shown
 
 
@@ -218,8 +223,12 @@ def test_adoption_refuses_a_run_of_other_cells_and_one_that_lacks_a_notebook(
     write(source, "02-better", "print('since changed')")
     with pytest.raises(NotebookError, match="has changed since"):
         adopt(executed, root=tmp_path)
-    (executed / "02-better.ipynb").unlink()
-    with pytest.raises(NotebookError, match=r"No executed notebook .*02-better\.ipynb"):
+    empty = read_source(source / "01-good.py")
+    write_notebook(empty, executed / "01-good.ipynb")
+    with pytest.raises(NotebookError, match="has no outputs"):
+        adopt(executed, root=tmp_path)
+    (executed / "01-good.ipynb").unlink()
+    with pytest.raises(NotebookError, match=r"No executed notebook .*01-good\.ipynb"):
         adopt(executed, root=tmp_path)
     assert not list(source.glob("*.ipynb"))
 

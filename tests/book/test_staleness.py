@@ -84,6 +84,23 @@ def test_many_modules_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why_old(notebook) == "simlib.part0, simlib.part1, simlib.part2 and 2 more have changed"
 
 
+def test_a_cell_that_is_no_python_and_a_record_of_another_shape_are_old() -> None:
+    notebook = ran("this is no Python", "1")
+    assert why_old(notebook) == "one of its cells is no Python"
+    for told in ("x", [], {"code": [1]}, {"profile": "x", "more": 1}):
+        notebook.cells[-1].outputs[0]["data"][RUN] = told
+        assert "does not say which code" in why_old(notebook)
+
+
+def test_what_the_run_itself_says_of_its_dials_counts_most() -> None:
+    notebook = ran(IMPORT)
+    notebook.metadata["simlib"] = {"parameters": {"n": 48}}
+    notebook.metadata["papermill"] = {"parameters": {"n": 4}}
+    assert values_of(notebook) == {"n": 4}
+    notebook.cells[-1].outputs[0]["data"][RUN]["dials"] = {"n": 64}
+    assert values_of(notebook) == {"n": 64}
+
+
 @pytest.mark.parametrize("key", ["simlib", "papermill"])
 def test_dials_set_by_a_program_are_found(key: str) -> None:
     notebook = new_notebook(metadata={key: {"parameters": {"n": 3}}})
@@ -92,7 +109,7 @@ def test_dials_set_by_a_program_are_found(key: str) -> None:
 
 
 def test_the_list_names_the_committed_ones_with_the_reason(tmp_path: Path) -> None:
-    for name in ("fresh", "short", "edited", "never"):
+    for name in ("fresh", "short", "edited", "never", "turned"):
         cells = (
             f'# %% [markdown]\n# # Title\n\n# %% tags=["parameters"]\nn = 1  # how many\n\n# %%\n{IMPORT}\n'
         )
@@ -100,10 +117,14 @@ def test_the_list_names_the_committed_ones_with_the_reason(tmp_path: Path) -> No
     write_notebook(ran(IMPORT), tmp_path / "fresh.ipynb")
     write_notebook(ran(IMPORT, profile="quick"), tmp_path / "short.ipynb")
     write_notebook(ran(IMPORT, "1"), tmp_path / "edited.ipynb")
+    turned = ran(IMPORT)
+    turned.cells[-1].outputs[0]["data"][RUN]["dials"] = {"n": 4}
+    write_notebook(turned, tmp_path / "turned.ipynb")
     assert stale(tmp_path) == {
         "edited": "its cells have changed since they ran",
         "never": "it was never executed",
         "short": "it shows a run of the profile quick",
+        "turned": "its dials are set otherwise now: n",
     }
     assert stale(tmp_path, ["fresh"]) == {}
     assert nbformat.read(tmp_path / "fresh.ipynb", 4)

@@ -69,9 +69,10 @@ def test_pairs_are_counted_among_the_triplets_that_count() -> None:
 
 def test_published_shares_stand_beside_those_of_the_same_judge() -> None:
     table = beside_published(JUDGED)
-    assert table.header == ("attack", "L2, here", "L2, published")
-    assert table.rows[0] == ("n", 40, 2_099)
-    by_name = {row[0]: row[1:] for row in values(table)}
+    assert table.header == ("judge", "attack", "here", "published")
+    assert table.notes == ("L2: n = 40 here, 2,099",)
+    assert {row[0] for row in table.rows} == {"L2"}
+    by_name = {str(row[1]): row[2:] for row in values(table)}
     assert by_name[COMBINED] == (0.25, 257 / 2_099)
     assert by_name["PGD(10)"][0] is None
 
@@ -80,10 +81,10 @@ def test_differences_have_the_sign_of_the_first_attack() -> None:
     found = gains(JUDGED, COMBINED, "stAdv")
     assert {title: gain.value for title, gain in found.items()} == {"L2": -0.5, "GMSD": 1}
     assert gains_as_table(JUDGED, COMBINED, ["stAdv", PLAIN]).rows == (
-        ("less stAdv", "L2", found["L2"], "+8.6"),
-        ("less stAdv", "GMSD", found["GMSD"], "not published"),
-        ("less PGD(20)", "L2", gains(JUDGED, COMBINED, PLAIN)["L2"], "+4.0"),
-        ("less PGD(20)", "GMSD", gains(JUDGED, COMBINED, PLAIN)["GMSD"], "not published"),
+        ("stAdv+PGD(20) − stAdv", "L2", found["L2"], "+8.6"),
+        ("stAdv+PGD(20) − stAdv", "GMSD", found["GMSD"], None),
+        ("stAdv+PGD(20) − PGD(20)", "L2", gains(JUDGED, COMBINED, PLAIN)["L2"], "+4.0"),
+        ("stAdv+PGD(20) − PGD(20)", "GMSD", gains(JUDGED, COMBINED, PLAIN)["GMSD"], None),
     )
 
 
@@ -112,7 +113,7 @@ def test_stages_show_distances_relative_to_the_other_image() -> None:
     problem = RankFlip(metrics.load("l2"), draw("photos", 2))
     made = {"PGD(2)": PGD(steps=2, early_stop=False)(problem, protocol="paper")}
     figure: Any = stages(problem, made, [metrics.load("gmsd")], 1)
-    assert [frame.name for frame in figure.frames] == ["none", "PGD(2)"]
+    assert [frame.name for frame in figure.frames] == ["no attack", "PGD(2)"]
     batch = problem[1].batch()
     closer, farther = batch.distances(batch.original)
     told = figure.frames[0].layout

@@ -45,7 +45,7 @@ def test_a_plan_beside_the_notebooks_is_run_on_the_data_asked_for(book: Path) ->
     assert (len(rows), set(rows["source"])) == (3, {"l2"})
     assert found.store.folder == book / "_build" / "run" / "results"
     assert found.computed and found.note == ""
-    assert "the plan tiny on data photos" in found.origin()
+    assert "the plan `tiny` on data `photos`" in found.origin()
     assert found.conditions()["plan"].startswith(f"tiny, key {found.record.key}")
     assert "left_out" not in found.conditions()
     assert len(computed(0).rows("white-box")) == 4

@@ -75,7 +75,7 @@ def test_flows_of_a_row_share_one_scale(result: AttackResult) -> None:
     figure: Any = flows_side_by_side({"far": far, "near": near}, [1])
     titles = [note.text for note in figure.layout.annotations]
     assert titles == ["before the attack", "flow, far", "flow, near"]
-    assert "longest way 2 pixels" in figure.layout.xaxis2.title.text
+    assert "longest way<br>2 pixels" in figure.layout.xaxis2.title.text
     # To the right is red: full for the longest flow, half as deep for one half as long.
     colors = [pixel(trace.source) for trace in figure.data[1:]]
     assert colors == [(255, 0, 0), (255, 128, 128)]
