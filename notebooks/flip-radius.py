@@ -223,7 +223,7 @@ radii_as_table(found_by, triplets.photographs)
 # %% [markdown]
 # ## Look at the edge
 #
-# Each stop of the slider is one triplet at its radius, from the one that flips most easily to the one that holds out longest; the metric is again the one
+# Each stop of the slider is one triplet at its radius. A few are shown, spread over the range from the one that flips most easily to the one that holds out longest; the metric is again the one
 # named at the top of this page.
 # After the attack, the distance is all but that of the other image: the attacked image stands on the border of the flip, a hair beyond
 # it. What changed is amplified forty times, the same for all.

@@ -135,8 +135,8 @@ say(
 # %%
 from simlib.report.attacks import results_as_table
 
-named = {"farther image, paper protocol": paper}
-named |= {f"{targets[target]}, strict protocol": result for target, result in results.items()}
+named = {f"{targets[target]}, strict protocol": result for target, result in results.items()}
+named["farther image, paper protocol"] = paper
 say("Steps and sizes (RMSE, in levels of 255) are medians of the flipped.")
 columns = ("flipped", "flipped, and in 8 bits", "steps", "RMSE", "n")
 results_as_table(named, columns, triplets.photographs, first="PGD")

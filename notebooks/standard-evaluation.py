@@ -102,7 +102,7 @@ show(
 # %%
 from simlib.report.attacks import results_as_table
 
-columns = ["n", "flipped", "not flipped", "forwards a triplet", "backwards a triplet"]
+columns = ["n", "flipped", "not flipped", "forwards", "backwards"]
 results_as_table(standard, columns, chapter.photographs, first="metric")
 
 # %% tags=["hide-input"]
@@ -161,7 +161,8 @@ from simlib.report.standard_evaluation import flips_by_winner, late_flips, who_f
 shown = late_flips(result, 6)
 say(
     who_flipped(result, shown),
-    "The change, amplified twenty times, shows whose work it is: gradients leave a fine grain, squares leave edges.",
+    "The change, amplified twenty times, shows whose work it is: gradients leave a fine grain, and where "
+    "Square has won, squares leave edges.",
 )
 show(
     flips_by_winner(problem, result, shown),

@@ -87,7 +87,7 @@ transferred = {
 show(
     trade_off_points(transferred, y_title="not flipped by images made on another"),
     "Metrics by how often they are right and by how often images made on another metric leave their rank alone, with "
-    "95 % intervals both ways; the menus choose the images.",
+    "95 % intervals both ways; the menu chooses the images.",
 )
 
 # %% [markdown]

@@ -59,7 +59,7 @@ from simlib.report.matrices import matrices, transfer_matrices
 cells = transfer_matrix(rows)
 show(
     matrices(transfer_matrices(cells)),
-    "Flipped in 8 bits, in per cent of the triplets that count; the menu chooses on which metric, or by which attack, "
+    "Flipped in 8 bits, in per cent of the triplets that count; where there is a menu, it chooses on which metric, or by which attack, "
     "images were made. Point at a cell for n and the interval.",
 )
 
@@ -97,7 +97,7 @@ compared = {
 }
 show(
     pair_matrices(compared),
-    "How much more often the target of the row is flipped than that of the column, in points; the menus choose the "
+    "How much more often the target of the row is flipped than that of the column, in points; the menu chooses the "
     "images. A star: below 0.05 by McNemar's test, corrected by Holm's method for all pairs of one matrix.",
 )
 

@@ -93,7 +93,7 @@ show(
 # other wherever they differ. Pairs of metrics are compared [below](#two-metrics-on-the-same-triplets).
 #
 # Compare metrics under one attack, and not one attack with another: attacks differ in their budget and in their protocol. In the plan *photos*, FGSM may change each value by up to ten levels,
-# and PGD by less than four. If all flips are left out that change a value by more than four levels once they are saved, the order may be another:
+# and PGD by less than four. If all flips are left out that change a value by more than four levels once they are saved, the attacks may come in another order:
 
 # %%
 from simlib.benchmark.rates import rate_in

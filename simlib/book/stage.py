@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from simlib.book.notebooks import pages, read_notebook, read_source, strip_run, tags, write_notebook
-from simlib.book.parameters import show_values
-from simlib.book.staleness import PUBLISHED_PROFILE, run_of, values_of, why_old
+from simlib.book.parameters import Values, show_values
+from simlib.book.staleness import other_dials, published_dials, run_of, values_of, why_old
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
 
@@ -80,9 +80,12 @@ def stage(notebooks: Path, target: Path, root: Path) -> None:
         shutil.copyfile(root / name, target / name)
     shutil.copytree(root / "book", target / "book")
     (target / "notebooks").mkdir()
+    has_sources = any((root / "notebooks").glob("*.py"))
+    published = published_dials(root / "notebooks") if has_sources else {}
     for page in pages(root / "_toc.yml"):
         if page.startswith("notebooks/"):
-            _stage_notebook(notebooks / f"{Path(page).name}.ipynb", target, root)
+            name = Path(page).name
+            _stage_notebook(notebooks / f"{name}.ipynb", target, root, published.get(name, {}))
         elif not (root / f"{page}.md").is_file():
             raise InputError(
                 f"{root / '_toc.yml'} names {page}, but there is no {page}.md. Write it, or take it out."
@@ -98,7 +101,7 @@ def picture(notebook: Any) -> bytes | None:
     return None
 
 
-def _stage_notebook(path: Path, target: Path, root: Path) -> None:
+def _stage_notebook(path: Path, target: Path, root: Path, published: Values) -> None:
     remedy = f"Run first: simlib notebooks {path.stem} --output {path.parent}, or make reference."
     if not path.is_file():
         raise NotebookError(f"No executed notebook {path}. {remedy}")
@@ -106,7 +109,7 @@ def _stage_notebook(path: Path, target: Path, root: Path) -> None:
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and not any(cell.outputs for cell in code):
         raise NotebookError(f"{path} has no outputs. {remedy}")
-    note = _note(notebook, path.stem, root / "notebooks" / f"{path.stem}.py")
+    note = _note(notebook, path.stem, root / "notebooks" / f"{path.stem}.py", published)
     show_values(notebook, values_of(notebook))
     strip_run(notebook)
     if note:
@@ -119,12 +122,15 @@ def _stage_notebook(path: Path, target: Path, root: Path) -> None:
     write_notebook(notebook, target / "notebooks" / path.name)
 
 
-def _note(notebook: Any, name: str, source: Path) -> str:
+def _note(notebook: Any, name: str, file: Path, published: Values) -> str:
     """Return what a page says of its age, and of a run that was a short one."""
-    if why := why_old(notebook, read_source(source) if source.is_file() else None):
+    source = read_source(file) if file.is_file() else None
+    if why := why_old(notebook, source):
         return _OLD.format(why=why, name=name)
-    profile = re.sub(r"[^\w-]", "", run_of(notebook).profile)
-    return "" if profile == PUBLISHED_PROFILE else _SHORT.format(profile=profile)
+    run = run_of(notebook)
+    if source is None or not other_dials(run, source, published):
+        return ""
+    return _SHORT.format(profile=re.sub(r"[^\w-]", "", run.profile))
 
 
 def _render(source: Path, work: Path) -> Path:

@@ -12,6 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, tags, was_added
 from simlib.book.parameters import Values, defaults_of, known_parameters, load_profile, resolve
 from simlib.provenance import fingerprints, imports_in
+from simlib.report.display import listed
 from simlib.report.provenance import RUN
 
 PUBLISHED_PROFILE = "reference"
@@ -82,7 +83,7 @@ def stale(folder: Path, names: Sequence[str] | None = None) -> dict[str, str]:
     Raises:
         InputError, UnknownNameError, NotebookError: as :func:`simlib.book.notebooks.find_notebooks`.
     """
-    reasons, published = {}, _published_dials(folder)
+    reasons, published = {}, published_dials(folder)
     for name, path in find_notebooks(folder, names).items():
         committed = path.with_suffix(".ipynb")
         if not committed.is_file():
@@ -92,21 +93,27 @@ def stale(folder: Path, names: Sequence[str] | None = None) -> dict[str, str]:
         run = run_of(notebook)
         if why := why_old(notebook, source):
             reasons[name] = why
-        elif run.profile != PUBLISHED_PROFILE:
-            reasons[name] = f"it shows a run of the profile {run.profile}"
-        elif changed := _other_dials(run, {**defaults_of(source), **published.get(name, {})}):
-            reasons[name] = f"its dials are set otherwise now: {', '.join(changed)}"
+        elif changed := other_dials(run, source, published.get(name, {})):
+            reasons[name] = f"it shows a run of the profile {run.profile}, with another {listed(changed)}"
     return reasons
 
 
-def _published_dials(folder: Path) -> dict[str, Values]:
+def published_dials(folder: Path) -> dict[str, Values]:
     """Return what the profile of the published pages sets, by notebook."""
     known = known_parameters(find_notebooks(folder))
     profile = folder / "params" / f"{PUBLISHED_PROFILE}.yaml"
     return resolve(known, known, load_profile(profile.parent, profile.stem) if profile.is_file() else {}, {})
 
 
-def _other_dials(run: Run, expected: Values) -> list[str]:
+def other_dials(run: Run, source: Any, published: Values) -> list[str]:
+    """Return the dials of a run that were not set as for the published page.
+
+    Args:
+        run: what a notebook says of its run.
+        source: the notebook that its ``.py`` file describes, for what the profile leaves alone.
+        published: what the profile sets, as :func:`published_dials` has it.
+    """
+    expected = {**defaults_of(source), **published}
     return [name for name, value in run.dials.items() if name in expected and expected[name] != value]
 
 

@@ -96,8 +96,8 @@ COLUMNS: Mapping[str, Column] = {
     "mean way": _of_flipped(lambda result: _ways(result).mean(dim=1)),
     "longest way": _of_flipped(lambda result: _ways(result).amax(dim=1)),
     "evaluations": _of_flipped(lambda result: result.forwards, whole=True),
-    "forwards a triplet": lambda result, _: round(float(result.forwards.float().mean())),
-    "backwards a triplet": lambda result, _: round(float(result.backwards.float().mean())),
+    "forwards": lambda result, _: round(float(result.forwards.float().mean())),
+    "backwards": lambda result, _: round(float(result.backwards.float().mean())),
 }
 """What can be told of a result. Steps, sizes (levels of 255), ways (pixels; of attacks that move pixels)
 and evaluations are medians of the flipped."""

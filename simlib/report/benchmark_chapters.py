@@ -204,7 +204,7 @@ def worst_cases(own: Choices[Sequence[TradeOff]], others: Choices[Sequence[Trade
         accurate = known and known.accuracy
         rows.append((named(name), accurate, point and point.robust, by, judged and judged.robust, made))
     header = ("metric", "accurate", "attacked itself", "by", "shown images", "made on, by")
-    return Table(header, tuple(rows))
+    return Table(header, tuple(rows), notes=("Of attacks that leave equally little, the first is named.",))
 
 
 def _least(choices: Choices[Sequence[TradeOff]]) -> Mapping[str, tuple[str, TradeOff]]:

@@ -11,6 +11,7 @@ from simlib.attacks import APGD, FGSM, PGD, Attack, AttackResult, RankFlip, Squa
 from simlib.benchmark.statistics import Rate, rate
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
+from simlib.report.display import listed
 from simlib.report.explorer import result_panels
 from simlib.report.figures import described
 from simlib.report.pictures import flip_rows, picture_slider
@@ -114,7 +115,7 @@ def who_flipped(result: AttackResult, shown: Sequence[int]) -> str:
     titles, places = _titles(result), sorted(set(_winner(result)[list(shown)].tolist()))
     if places[0] < 0:
         return "Nothing was flipped, so these are triplets as they were left."
-    before = " and ".join(titles[: places[0]])
+    before = listed(titles[: places[0]])
     by = _any_of([titles[place] for place in places])
     return f"These triplets were flipped by {by}" + (f", after {before} had failed." if before else ".")
 

@@ -23,7 +23,8 @@ LEGEND: dict[str, Any] = {"yref": "container", "y": 0.01, "yanchor": "bottom", "
 
 def folded(name: str) -> str:
     """Break a long name into lines, so that it leaves room for a figure on a narrow page."""
-    return "<br>".join(textwrap.wrap(name.replace("+", "+ "), 16)).replace("+ ", "+")
+    loose = name.replace("+", "+ ").replace("_", " ")
+    return "<br>".join(textwrap.wrap(loose, 16, break_long_words=False)).replace("+ ", "+")
 
 
 def in_lines(rate: Share) -> str:

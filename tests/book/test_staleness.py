@@ -115,7 +115,9 @@ def test_the_list_names_the_committed_ones_with_the_reason(tmp_path: Path) -> No
         )
         (tmp_path / f"{name}.py").write_text(HEAD + cells)
     write_notebook(ran(IMPORT), tmp_path / "fresh.ipynb")
-    write_notebook(ran(IMPORT, profile="quick"), tmp_path / "short.ipynb")
+    short = ran(IMPORT, profile="quick")
+    short.cells[-1].outputs[0]["data"][RUN]["dials"] = {"n": 2}
+    write_notebook(short, tmp_path / "short.ipynb")
     write_notebook(ran(IMPORT, "1"), tmp_path / "edited.ipynb")
     turned = ran(IMPORT)
     turned.cells[-1].outputs[0]["data"][RUN]["dials"] = {"n": 4}
@@ -123,8 +125,8 @@ def test_the_list_names_the_committed_ones_with_the_reason(tmp_path: Path) -> No
     assert stale(tmp_path) == {
         "edited": "its cells have changed since they ran",
         "never": "it was never executed",
-        "short": "it shows a run of the profile quick",
-        "turned": "its dials are set otherwise now: n",
+        "short": "it shows a run of the profile quick, with another n",
+        "turned": "it shows a run of the profile reference, with another n",
     }
     assert stale(tmp_path, ["fresh"]) == {}
     assert nbformat.read(tmp_path / "fresh.ipynb", 4)
