@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -86,7 +87,10 @@ def test_no_triplets_is_for_plans_only() -> None:
 
 
 def test_a_notebook_shows_the_lines_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
+    with warnings.catch_warnings():
+        # that it was started by a Python that is not the one of an activated environment
+        warnings.simplefilter("ignore")
+        shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
     shell.run_cell("from simlib.book.dials import checked; checked({'n': 0, 'seed': -1})")
     assert capsys.readouterr().out.strip().splitlines() == [
         "n is 0. It must be a whole number, at least 1.",

@@ -63,8 +63,8 @@ def test_a_row_of_distortions_differs_in_strength_only(drawn: Triplets) -> None:
 
 def test_tables_count_photographs_and_distortions(drawn: Triplets) -> None:
     table = photographs_as_table(drawn)
-    assert table.header[1] == "of 24 triplets"
-    assert {row[0]: row[1] for row in table.rows} == {
+    assert table.header[:3] == ("photograph", "terms", "of 24 triplets")
+    assert {row[0]: row[2] for row in table.rows} == {
         name: sum(each == name for each in drawn.photographs) for name in EMBEDDED
     }
     pairs = (("Gaussian blur 0.20, then JPEG 0.30", "JPEG 0.70"), ("Warp 0.15", "Gaussian blur 0.40"))
