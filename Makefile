@@ -36,7 +36,7 @@ lab: $(VENV)/book.stamp  ## open working copies of the notebooks in JupyterLab
 results: $(VENV)/book.stamp  ## compute the benchmark that comes with the book, into notebooks/results
 	$(BIN)/simlib run photos --store notebooks/results
 
-reference: $(VENV)/book.stamp  ## execute the committed notebooks that are older than the code, and rewrite them
+reference: $(VENV)/book.stamp  ## execute the committed notebooks that are old or a short run, and rewrite them
 	$(BIN)/simlib book refresh
 
 publish: $(VENV)/book.stamp  ## render the committed notebooks as they are, without executing
@@ -45,8 +45,8 @@ publish: $(VENV)/book.stamp  ## render the committed notebooks as they are, with
 bench: $(VENV)/dev.stamp  ## measure the attacks' speed, into _build/bench.json
 	$(BIN)/python -m tests.benchmarks
 
-clean:  ## remove everything that was built, .venv included
-	rm -rf $(BUILD) $(VENV) .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove everything that was built, .venv included, but not the working copies of JupyterLab
+	rm -rf $(filter-out $(BUILD)/lab,$(wildcard $(BUILD)/*)) $(VENV) .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/made.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 4))' || { \

@@ -102,7 +102,7 @@ def picture(notebook: Any) -> bytes | None:
 
 
 def _stage_notebook(path: Path, target: Path, root: Path, published: Values) -> None:
-    remedy = f"Run first: simlib notebooks {path.stem} --output {path.parent}, or make reference."
+    remedy = f"Run first: simlib notebooks {path.stem}, or all its cells in JupyterLab, and save it."
     if not path.is_file():
         raise NotebookError(f"No executed notebook {path}. {remedy}")
     notebook = read_notebook(path)

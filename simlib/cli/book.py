@@ -18,7 +18,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     setting = "set a parameter, in one notebook or in all that have it; repeatable"
     how = {"action": "append", "default": [], "metavar": "[NOTEBOOK.]NAME=VALUE"}
     notebooks.add_argument("-p", "--parameter", help=setting, **how)
-    only = "run nothing; list the committed ones that are older than the code, with the reason"
+    only = "run nothing; list the committed ones that are old or a short run, with the reason"
     notebooks.add_argument("--stale", action="store_true", help=only)
     notebooks.set_defaults(run=_notebooks)
 
