@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import nbformat
 import pytest
 from docutils.utils.math import MathError
+from filelock import FileLock
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from simlib.book.mathml import to_mathml
@@ -193,10 +195,15 @@ SEEN = """() => {
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of pages rendered from a fresh run of all notebooks."""
-    folder = tmp_path_factory.mktemp("book")
-    run_notebooks(profile="smoke", output=folder / "notebooks", source=ROOT / "notebooks")
-    return build_book(folder / "notebooks", folder / "pages", ROOT).parent
+    """Return the folder of pages rendered from a fresh run of all notebooks, made once for all processes."""
+    own = tmp_path_factory.getbasetemp()
+    # the folders of the processes of one run lie beside each other
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "book"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "pages" / "index.html").exists():
+            run_notebooks(profile="smoke", output=folder / "notebooks", source=ROOT / "notebooks")
+            build_book(folder / "notebooks", folder / "pages", ROOT)
+    return folder / "pages"
 
 
 @pytest.fixture(scope="session")
