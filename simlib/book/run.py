@@ -38,6 +38,7 @@ from simlib.checkout import (
 )
 from simlib.errors import InputError, NotebookError, OutputError
 
+_NEVER_STARTED = "Kernel died before replying to kernel_info"
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _FOLDERS = (WEIGHTS_VARIABLE, DATA_VARIABLE, RESULTS_VARIABLE)
@@ -167,6 +168,9 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str
     for stale in (final, failed):
         stale.unlink(missing_ok=True)
     code, log = _execute(job, place, running)
+    if code and any(_NEVER_STARTED in line for line in log):
+        # another kernel that started at the same time took its port
+        code, log = _execute(job, place, running)
     executed, problem = job.work / "executed.ipynb", ""
     if code == 0:
         notebook = read_notebook(executed)
@@ -188,7 +192,7 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str
 def _execute(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> tuple[int, list[str]]:
     """Run papermill on a notebook; return its exit code and what it printed."""
     cwd, source = job.work / "cwd", job.work / "source.ipynb"
-    cwd.mkdir(parents=True)
+    cwd.mkdir(parents=True, exist_ok=True)
     write_notebook(job.source, source)
     command = [
         sys.executable, "-m", "papermill", str(source), str(job.work / "executed.ipynb"),

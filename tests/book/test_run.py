@@ -12,6 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 from simlib.book import parameters as dials
+from simlib.book import run
 from simlib.book.adopt import adopt
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, tags, write_notebook
 from simlib.book.run import run_notebooks
@@ -110,6 +111,22 @@ def test_notebooks_that_raise_or_die_do_not_stop_the_others(source: Path, tmp_pa
     assert [output.output_type for output in outputs(partial)] == ["error"]
     assert [path.name for path in (tmp_path / "out").glob("*.ipynb")] == ["01-good.ipynb"]
     assert printed(tmp_path / "out" / "01-good.ipynb") == "3 b\n"
+
+
+def test_a_kernel_that_did_not_start_is_started_once_more(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute, tries = run._execute, list[str]()
+
+    def first_in_vain(job: Any, *others: Any) -> tuple[int, list[str]]:
+        tries.append(job.name)
+        died = (1, ["RuntimeError: Kernel died before replying to kernel_info"])
+        return died if len(tries) == 1 else execute(job, *others)
+
+    monkeypatch.setattr(run, "_execute", first_in_vain)
+    (path,) = run_notebooks(["01-good"], output=tmp_path / "out", source=source)
+    assert tries == ["01-good", "01-good"]
+    assert printed(path) == "3 b\n"
 
 
 QUICK = "params/quick.yaml"
