@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from simlib.book.notebooks import find_notebooks, read_notebook, read_source, strip_run, write_notebook
+from simlib.book.notebooks import (
+    find_notebooks,
+    read_notebook,
+    read_source,
+    same_cells,
+    strip_run,
+    write_notebook,
+)
 from simlib.book.run import run_notebooks
 from simlib.book.stage import TEASER_FILE, picture
 from simlib.book.staleness import PUBLISHED_PROFILE, stale
@@ -40,7 +47,7 @@ def adopt(executed: Path | str, names: Sequence[str] | None = None, root: Path |
         strip_run(notebook)
         if not any(cell.get("outputs") for cell in notebook.cells):
             raise NotebookError(f"{ran} has no outputs. Run it first: simlib notebooks {name}")
-        if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
+        if not same_cells(notebook, source):
             raise NotebookError(f"{path} has changed since {ran} ran. Run it again, then adopt.")
         # the .py file says how the pair belongs together
         notebook.metadata["jupytext"] = source.metadata.get("jupytext", {})

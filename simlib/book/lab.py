@@ -21,11 +21,11 @@ from simlib.book.notebooks import (
     pages,
     read_notebook,
     read_source,
+    same_cells,
     strip_run,
     text_of,
     title_of,
     write_notebook,
-    write_source,
 )
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
@@ -135,21 +135,21 @@ def bring_back(names: Sequence[str], folder: Path, root: Path | None = None) -> 
     """
     root = root or repository()
     chosen = find_notebooks(root / "notebooks", names)
-    made, copies = _made(folder), {}
+    made, copies, texts = _made(folder), {}, {}
     for name, path in chosen.items():
         copy = _copy_path(folder, name)
         if not copy.is_file():
             raise NotebookError(f"There is no working copy {copy}. Make it first: simlib lab")
-        if made.get(name, {}).get("source", "") != sha256_of(path):
+        if made.get(name, {}).get("source") != sha256_of(path):
             raise NotebookError(
                 f"{path} has changed since {copy} was made, and would lose that change. Put yours into "
                 f"{path.name} by hand; then delete the copy, and run simlib lab for a new one."
             )
         copies[name] = notebook = read_notebook(copy)
         strip_run(notebook)
-        text_of(notebook, path)
+        texts[name] = text_of(notebook, path)
     for name, path in chosen.items():
-        write_source(copies[name], path)
+        _write(path, texts[name])
         metadata = {**read_source(path).metadata, "language_info": {"name": "python"}}
         copies[name].metadata = nbformat.from_dict(metadata)
         write_notebook(copies[name], path.with_suffix(".ipynb"))
@@ -174,7 +174,7 @@ def _started(folder: Path) -> dict[str, dict[str, str]]:
 def _copy_of(source: Any, committed: Path) -> Any:
     """Return a notebook as JupyterLab would save it: to open it is no change."""
     notebook = read_notebook(committed) if committed.is_file() else source
-    if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
+    if not same_cells(notebook, source):
         notebook = source
     strip_run(notebook)
     # not paired: the copies have no twins

@@ -78,18 +78,6 @@ def read_source(path: Path) -> Any:
     return notebook
 
 
-def write_source(notebook: Any, path: Path) -> None:
-    """Write the cells of a notebook into its ``.py`` file, whose header stays as it is.
-
-    Raises:
-        NotebookError: as :func:`text_of`.
-        OutputError: the file cannot be written.
-    """
-    text = text_of(notebook, path)
-    with written_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-
-
 def text_of(notebook: Any, path: Path) -> str:
     """Return the cells of a notebook as its ``.py`` file holds them, under the header that is there.
 
@@ -112,6 +100,11 @@ def text_of(notebook: Any, path: Path) -> str:
             f"The notebook for {path} would be read as other cells. Look for lines that begin with '# %%'."
         )
     return text
+
+
+def same_cells(notebook: Any, other: Any) -> bool:
+    """Say whether two notebooks hold the same texts, whatever their cells have put out."""
+    return [cell.source for cell in notebook.cells] == [cell.source for cell in other.cells]
 
 
 def title_of(notebook: Any) -> str:

@@ -80,8 +80,7 @@ def stage(notebooks: Path, target: Path, root: Path) -> None:
         shutil.copyfile(root / name, target / name)
     shutil.copytree(root / "book", target / "book")
     (target / "notebooks").mkdir()
-    has_sources = any((root / "notebooks").glob("*.py"))
-    published = published_dials(root / "notebooks") if has_sources else {}
+    published = published_dials(root / "notebooks")
     for page in pages(root / "_toc.yml"):
         if page.startswith("notebooks/"):
             name = Path(page).name

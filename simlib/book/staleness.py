@@ -99,10 +99,12 @@ def stale(folder: Path, names: Sequence[str] | None = None) -> dict[str, str]:
 
 
 def published_dials(folder: Path) -> dict[str, Values]:
-    """Return what the profile of the published pages sets, by notebook."""
-    known = known_parameters(find_notebooks(folder))
+    """Return what the profile of the published pages sets, by notebook; nothing without such a profile."""
     profile = folder / "params" / f"{PUBLISHED_PROFILE}.yaml"
-    return resolve(known, known, load_profile(profile.parent, profile.stem) if profile.is_file() else {}, {})
+    if not profile.is_file():
+        return {}
+    known = known_parameters(find_notebooks(folder))
+    return resolve(known, known, load_profile(profile.parent, profile.stem), {})
 
 
 def other_dials(run: Run, source: Any, published: Values) -> list[str]:

@@ -74,7 +74,8 @@ def _lab(options: argparse.Namespace) -> None:
     folder = _copies(options)
     for name in make_copies(folder):
         print(f"{name}: the edited copy is kept", file=sys.stderr)
-    open_lab(folder, options.arguments)
+    if code := open_lab(folder, options.arguments):
+        sys.exit(code)
 
 
 def _build_book(options: argparse.Namespace) -> None:
