@@ -68,7 +68,7 @@ def positive_or_default() -> Any:
 
 def not_negative(default: float) -> Any:
     """Declare a finite number, at least zero."""
-    return dial(default, lambda name, value: _number(name, value, "at least 0", lambda x: x >= 0))
+    return dial(default, a_number_not_below_0)
 
 
 def share(default: float) -> Any:
@@ -84,6 +84,11 @@ def budget(default: float) -> Any:
 def a_positive_number(name: str, value: Any) -> float:
     """Return a finite number above zero as a float, or raise an InputError that names it."""
     return _number(name, value, "above 0", lambda x: x > 0)
+
+
+def a_number_not_below_0(name: str, value: Any) -> float:
+    """Return a finite number, at least zero, as a float, or raise an InputError that names it."""
+    return _number(name, value, "at least 0", lambda x: x >= 0)
 
 
 def a_budget(name: str, value: Any) -> float:

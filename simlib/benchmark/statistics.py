@@ -43,11 +43,15 @@ class Estimate:
         return f"{value} (95 % interval {low} to {high}, n = {counted(self.n, self.photographs)})"
 
 
-def counted(n: int, photographs: int | None) -> str:
-    """Return a number of samples as text, with that of the photographs where samples share them."""
+def counted(n: int, photographs: int | None, of: str = "") -> str:
+    """Return a number of samples as text, with that of the photographs where samples share them.
+
+    ``of`` says what they are, such as ``"triplets"``.
+    """
+    number = f"{n:,} {of}".rstrip()
     if photographs is None:
-        return f"{n:,}"
-    return f"{n:,} from {photographs:,} photograph{'' if photographs == 1 else 's'}"
+        return number
+    return f"{number} from {photographs:,} photograph{'' if photographs == 1 else 's'}"
 
 
 class Share(Estimate):

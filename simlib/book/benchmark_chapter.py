@@ -11,7 +11,7 @@ from simlib.book.chapter import in_a_line
 from simlib.book.dials import DialError, checked, needed
 from simlib.provenance import code_hash
 from simlib.report.benchmark import titles_of
-from simlib.report.display import listed
+from simlib.report.display import listed, with_bold_number
 from simlib.report.provenance import Provenance, provenance
 from simlib.report.results import Results, Sample, results_for, sample_of
 
@@ -119,8 +119,7 @@ class BenchmarkChapter:
         return list(dict.fromkeys(getattr(each, kind) for each in chosen))
 
     def _repr_markdown_(self) -> str:
-        number, *origin = str(self.sample).partition(" from ")
-        told = [self.results.origin(), self.age, f"There are **{number}**{''.join(origin)}."]
+        told = [self.results.origin(), self.age, f"There are {with_bold_number(str(self.sample))}."]
         if self.metrics:
             attacks = listed(self.attacks("white-box"))
             told.append(f"Attacked white-box: {listed(titles_of(self.metrics))}, by {attacks}.")

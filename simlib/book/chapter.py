@@ -17,7 +17,7 @@ from simlib.book.dials import DialError, checked, needed
 from simlib.errors import SimlibError
 from simlib.kernels.device import pick_device
 from simlib.metrics import Metric
-from simlib.report.display import listed
+from simlib.report.display import listed, with_bold_number
 from simlib.report.provenance import Provenance, provenance
 from simlib.triplets import Triplets, draw
 
@@ -141,10 +141,8 @@ class Chapter:
         return provenance(device=self.device, n=self.n, seed=self.seed, dials=self.dials, **told)
 
     def _repr_markdown_(self) -> str:
-        photographs = len(set(self.photographs))
-        sample = counted(len(self.triplets), photographs if photographs < len(self.triplets) else None)
-        number, *origin = sample.split(" ", 1)
-        text = " ".join([f"**{number} triplets**", *origin])
+        n, photographs = len(self.triplets), len(set(self.photographs))
+        text = with_bold_number(counted(n, photographs if photographs < n else None, "triplets"))
         metric = f"The metric is **{self.metric.spec.title}**, on {text}." if hasattr(self, "metric") else ""
         return " ".join(filter(None, [metric or f"There are {text}.", self.note]))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from simlib import metrics
-from simlib.attacks.dials import a_budget, a_positive_number
+from simlib.attacks.dials import a_budget, a_number_not_below_0, a_positive_number
 from simlib.checkout import repository
 from simlib.errors import InputError, SimlibError
 from simlib.kernels.checks import require_count
@@ -107,11 +107,6 @@ def _measured(name: str, value: Any) -> None:
         )
 
 
-def _not_negative(name: str, value: Any) -> None:
-    if isinstance(value, bool) or value != 0:
-        a_positive_number(name, value)
-
-
 RULES: Mapping[str, Rule] = {
     # which triplets, and how many; a chapter that runs a plan takes n = 0 for as many as the plan says
     "data": _data,
@@ -136,7 +131,7 @@ RULES: Mapping[str, Rule] = {
     "pgd_steps": _list_of(_count()),
     "combined_steps": _list_of(_count()),
     "weight_rank": a_positive_number,
-    "weight_flow": _not_negative,
+    "weight_flow": a_number_not_below_0,
     "iterations": _count(),
     "few_pixels": _count(),
     "population": _count(3),

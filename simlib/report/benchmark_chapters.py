@@ -174,10 +174,8 @@ def transfer_verdict(rows: pd.DataFrame, *, source: str = "lpips-alex", chosen_b
         if each.metric not in set(texts(own, "target")):
             continue
         found = compare_attacks(own, source, each.metric, (both, alone), chosen_by=chosen_by)
-        published = 100 * (each.rate(both).value - each.rate(alone).value)
-        told.append(
-            f"- {named(each.metric).title}: published {published:+.1f} points, here {found or 'none counts'}"
-        )
+        published = f"{each.gain(both, alone):+.1f} points"
+        told.append(f"- {named(each.metric).title}: published {published}, here {found or 'none counts'}")
     return "\n".join(
         [
             f"The paper's claim is that PGD after stAdv transfers better than stAdv alone. {both} less "

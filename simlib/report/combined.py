@@ -107,10 +107,8 @@ def gains_as_table(judged: Judged, attack: str, others: Sequence[str]) -> Table:
     known = _published()
 
     def published(title: str, than: str) -> str | None:
-        counts = known[title].flipped if title in known else {}
-        if {attack, than} <= set(counts):
-            return f"{100 * (counts[attack] - counts[than]) / known[title].accurate:+.1f}"
-        return None
+        each = known.get(title)
+        return f"{each.gain(attack, than):+.1f}" if each and {attack, than} <= each.flipped.keys() else None
 
     rows = (
         (f"{attack} − {than}", title, gain, published(title, than))

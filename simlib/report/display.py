@@ -19,9 +19,14 @@ CAPTION = "application/vnd.simlib.caption"
 """The type of a caption that stands in its figure already: a page shows it there, other readers below it."""
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], before_last: str = "and") -> str:
     """Write names as a sentence lists them: ``"a, b and c"``; empty for none."""
-    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+    return f" {before_last} ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def with_bold_number(sample: str) -> str:
+    """Set off how many samples there are, as ``"48 triplets from 8 photographs"`` says it."""
+    return "**{}**{}{}".format(*sample.partition(" from "))
 
 
 def plain(text: str) -> str:

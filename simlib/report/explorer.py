@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +133,26 @@ def result_panels(problem: RankFlip, result: AttackResult, position: int, *, gai
         distances = [float(problem.metric(triplet.ref, image)) for image in images.values()]
     shown = {name: image[0] for name, image in images.items()}
     return flip_panels(reference=triplet.ref[0], **shown, distances=distances, gain=gain)
+
+
+def result_slider(
+    problem: RankFlip, result: AttackResult, stops: Mapping[str, int], *, gain: float, told: str
+) -> go.Figure:
+    """Show samples of a result, one stop of a slider each, as :func:`result_panels` has them.
+
+    Args:
+        problem: its target is the closer or the farther image.
+        result: of an attack on it.
+        stops: positions of the samples, by the labels of their stops.
+        gain: how much the change is amplified.
+        told: a sentence on the samples, for the alternative text.
+    """
+    rows = {label: flip_rows(result_panels(problem, result, i, gain=gain)) for label, i in stops.items()}
+    alt = (
+        f"A slider over {len(rows)} triplets. {told} Each shows the reference, the other image, the attacked "
+        f"image before and after, with distances, and the change amplified {gain:g} times."
+    )
+    return picture_slider(rows, alt=alt)
 
 
 def _is_live() -> bool:

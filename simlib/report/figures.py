@@ -48,9 +48,7 @@ def curves_with_bands(
     return figure.update_layout(xaxis_title=x_title, yaxis=y_axis, height=420, meta={"alt": alt})
 
 
-def rate_bars(
-    names: Sequence[str], series: Mapping[str, Sequence[Rate]], *, y_title: str, alt: str = ""
-) -> go.Figure:
+def rate_bars(names: Sequence[str], series: Mapping[str, Sequence[Rate]], *, y_title: str) -> go.Figure:
     """Draw a bar with its 95 % interval for each name and series; hovering shows n and the interval."""
     figure = go.Figure()
     for color, (label, rates) in zip(COLORS, series.items(), strict=False):
@@ -64,7 +62,7 @@ def rate_bars(
             hovertemplate="%{x}, " + label + "<br>%{customdata}<extra></extra>",
         )
     y_axis = {"title": y_title, "tickformat": ".0%", "rangemode": "tozero"}
-    alt = alt or f"Bars of the share {y_title}. {described(names, series)}."
+    alt = f"Bars of the share {y_title}. {described(names, series)}."
     return figure.update_layout(yaxis=y_axis, barmode="group", height=420, meta={"alt": alt})
 
 

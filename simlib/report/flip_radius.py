@@ -11,9 +11,9 @@ from torch import Tensor
 from simlib.attacks import AttackResult, Norm, RankFlip, radii
 from simlib.benchmark.statistics import median, rate
 from simlib.kernels.images import LEVELS
-from simlib.report.explorer import result_panels
+from simlib.report.attacks import COLUMNS
+from simlib.report.explorer import result_slider
 from simlib.report.figures import curves_with_bands, described
-from simlib.report.pictures import flip_rows, picture_slider
 from simlib.report.style import COLORS, SYMBOLS
 from simlib.report.tables import Table
 
@@ -124,7 +124,7 @@ def radii_as_table(measured: Mapping[str, Mapping[Norm, AttackResult]], photogra
         largest, own = results["linf"], photographs[: len(results["linf"])]
         medians = (_median(radii_in_levels(results[norm], norm), own) for norm in SIZES)
         flipped = rate(radii_in_levels(largest, "linf") <= _WITHIN + _SLACK, own)
-        rows.append((title, len(largest), *medians, flipped, round(float(largest.forwards.float().mean()))))
+        rows.append((title, len(largest), *medians, flipped, COLUMNS["forwards"](largest, own)))
     notes = (
         f"{' and '.join(SIZES.values())}: median radius, in levels of 255, with its interval.",
         f"within {_WITHIN} levels: flipped by a largest change of no more.",
@@ -169,16 +169,9 @@ def edge_slider(problem: RankFlip, result: AttackResult) -> go.Figure:
     radius = radii_in_levels(result, "l2")
     order, last = radius.argsort().tolist(), len(radius) - 1
     shown = dict.fromkeys(order[round(stop * last / (_STOPS - 1))] for stop in range(_STOPS))
-    choices = {
-        f"{place}: {radius[i]:.2f}": flip_rows(result_panels(problem, result, i, gain=_GAIN))
-        for place, i in enumerate(shown, start=1)
-    }
-    alt = (
-        f"A slider over {len(choices)} triplets, by rising flip radius: {', '.join(choices)} levels RMS. "
-        "Each shows the reference, the other image, the attacked image before and after, with distances, and "
-        f"the change amplified {_GAIN} times."
-    )
-    return picture_slider(choices, alt=alt)
+    stops = {f"{place}: {radius[i]:.2f}": i for place, i in enumerate(shown, start=1)}
+    told = f"By rising flip radius: {', '.join(stops)} levels RMS."
+    return result_slider(problem, result, stops, gain=_GAIN, told=told)
 
 
 def _median(radius: Tensor, photographs: Sequence[str]) -> str:

@@ -77,6 +77,10 @@ class PublishedTransfer:
         """Return the share that an attack flips, with Wilson's interval."""
         return wilson(self.flipped[attack], self.accurate)
 
+    def gain(self, attack: str, than: str) -> float:
+        """Return how much more often an attack flips than another, in points."""
+        return 100 * (self.flipped[attack] - self.flipped[than]) / self.accurate
+
 
 TRANSFER_ATTACKS = ("PGD(10)", "PGD(20)", "stAdv", *(f"stAdv+PGD({steps})" for steps in (5, 10, 15, 20)))
 """The attacks of the published transfer; the numbers are steps of PGD, all of which are taken."""

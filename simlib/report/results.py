@@ -85,8 +85,7 @@ class Sample:
     constructed: bool
 
     def __str__(self) -> str:
-        number, *origin = counted(self.n, self.photographs).split(" ", 1)
-        return " ".join([number, "triplets", *origin])
+        return counted(self.n, self.photographs, "triplets")
 
 
 def sample_of(rows: pd.DataFrame) -> Sample:

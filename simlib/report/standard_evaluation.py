@@ -12,9 +12,8 @@ from simlib.benchmark.statistics import Rate, rate
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
 from simlib.report.display import listed
-from simlib.report.explorer import result_panels
+from simlib.report.explorer import result_slider
 from simlib.report.figures import described
-from simlib.report.pictures import flip_rows, picture_slider
 from simlib.report.style import COLORS
 from simlib.report.tables import Cell, Table
 
@@ -90,7 +89,7 @@ def by_kind_of_attack(results: Mapping[str, AttackResult], photographs: Sequence
         winner, own = _winner(result), photographs[: len(result)]
         flipped = [rate(sum(winner == place for place in kind) > 0, own) for kind in kinds]
         rows.append((name, len(result), *flipped, rate(winner >= 0, own)))
-    first, then = (_any_of([attacks[place].title for place in kind]) for kind in kinds)
+    first, then = (listed([attacks[place].title for place in kind], "or") for kind in kinds)
     return Table(("metric", "n", f"by {first}", f"by {then}, after those", "in all"), tuple(rows))
 
 
@@ -116,7 +115,7 @@ def who_flipped(result: AttackResult, shown: Sequence[int]) -> str:
     if places[0] < 0:
         return "Nothing was flipped, so these are triplets as they were left."
     before = listed(titles[: places[0]])
-    by = _any_of([titles[place] for place in places])
+    by = listed([titles[place] for place in places], "or")
     return f"These triplets were flipped by {by}" + (f", after {before} had failed." if before else ".")
 
 
@@ -129,18 +128,11 @@ def flips_by_winner(problem: RankFlip, result: AttackResult, shown: Sequence[int
         shown: positions of the triplets.
     """
     titles, winner = _titles(result), _winner(result).tolist()
-    choices = {
-        f"{stop}: {titles[winner[i]] if winner[i] >= 0 else NOT_FLIPPED}": flip_rows(
-            result_panels(problem, result, i, gain=_GAIN)
-        )
+    stops = {
+        f"{stop}: {titles[winner[i]] if winner[i] >= 0 else NOT_FLIPPED}": i
         for stop, i in enumerate(shown, start=1)
     }
-    alt = (
-        f"A slider over {len(choices)} triplets. {who_flipped(result, shown)} Each shows the reference, the "
-        "other image, the attacked image before and after, with distances, and the change amplified "
-        f"{_GAIN} times."
-    )
-    return picture_slider(choices, alt=alt)
+    return result_slider(problem, result, stops, gain=_GAIN, told=who_flipped(result, shown))
 
 
 def _explained(attack: Attack) -> tuple[str, str]:
@@ -166,11 +158,6 @@ def _explained(attack: Attack) -> tuple[str, str]:
             )
         case _:
             raise InputError(f"{attack.title} is not in the standard evaluation. Leave it out.")
-
-
-def _any_of(titles: Sequence[str]) -> str:
-    *most, last = titles
-    return f"{', '.join(most)} or {last}" if most else last
 
 
 def _members(result: AttackResult) -> Sequence[Attack]:

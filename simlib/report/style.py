@@ -24,7 +24,8 @@ LEGEND: dict[str, Any] = {"yref": "container", "y": 0.01, "yanchor": "bottom", "
 def folded(name: str) -> str:
     """Break a long name into lines, so that it leaves room for a figure on a narrow page."""
     loose = name.replace("+", "+ ").replace("_", " ")
-    return "<br>".join(textwrap.wrap(loose, 16, break_long_words=False)).replace("+ ", "+")
+    lines = (textwrap.wrap(part, 16, break_long_words=False) for part in loose.split("<br>"))
+    return "<br>".join(line for part in lines for line in part).replace("+ ", "+")
 
 
 def in_lines(rate: Share) -> str:

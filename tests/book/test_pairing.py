@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import jupytext
 import pytest
 import yaml
 
+from simlib.book import notebooks
 from simlib.book.dials import RULES
 from simlib.book.notebooks import find_notebooks, pages, read_notebook, read_source, tags
 from simlib.book.parameters import known_parameters, load_profile, resolve
@@ -216,6 +218,11 @@ def _texts(output: dict) -> list:
     # base64 of pictures and the numbers of figures hold slashes that are no paths
     data = output.get("data", {})
     return [output.get("text", ""), *(value for key, value in data.items() if key.startswith("text/"))]
+
+
+def test_a_header_is_the_same_whatever_saves_it(root: Path) -> None:
+    ours = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["jupytext"]
+    assert ours == notebooks._STABLE
 
 
 def test_configuration_executes_nothing(root: Path) -> None:

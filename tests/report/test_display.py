@@ -48,6 +48,7 @@ def test_numbers_are_those_of_javascript(put_out: list[dict[str, Any]]) -> None:
 
 def test_names_are_listed_as_in_a_sentence() -> None:
     assert [listed(list(names)) for names in ("", "a", "ab", "abc")] == ["", "a", "a and b", "a, b and c"]
+    assert listed(["a", "b", "c"], "or") == "a, b or c"
 
 
 def test_what_is_no_plotly_figure_has_its_caption_below_on_a_page_too(put_out: list[dict[str, Any]]) -> None:

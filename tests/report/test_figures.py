@@ -17,7 +17,7 @@ def test_rates_are_drawn_with_their_intervals() -> None:
     band, line = curves.data
     assert list(line.y) == [0.1, 0.5, 0.9]
     assert list(band.y) == [*(r.high for r in rates), *(r.low for r in reversed(rates))]
-    bars: Any = figures.rate_bars(["p", "q", "r"], {"a": rates}, y_title="y", alt="bars").data[0]
+    bars: Any = figures.rate_bars(["p", "q", "r"], {"a": rates}, y_title="y").data[0]
     assert np.add(bars.y, bars.error_y.array) == pytest.approx([rate.high for rate in rates])
     assert np.subtract(bars.y, bars.error_y.arrayminus) == pytest.approx([rate.low for rate in rates])
     assert list(bars.customdata) == [str(rate) for rate in rates]
