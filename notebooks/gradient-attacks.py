@@ -258,13 +258,18 @@ from simlib.attacks import RankFlip
 
 some = chapter.part(table_n)
 tried = {"FGSM, strict": (FGSM(), "strict"), "PGD, paper": (pgd, "paper"), "PGD, strict": (pgd, "strict")}
-results = {
-    each.spec.title: {
-        name: attack(RankFlip(each, some), protocol=protocol, progress=True)
-        for name, (attack, protocol) in tried.items()
-    }
-    for each in chapter.metrics
-}
+done = {"FGSM, strict": fgsm, "PGD, paper": paper, "PGD, strict": strict}
+results = {}
+for each in chapter.metrics:
+    is_done = each.spec.name == metric.spec.name and len(some) == n
+    results[each.spec.title] = (
+        done
+        if is_done
+        else {
+            name: attack(RankFlip(each, some), protocol=protocol, progress=True)
+            for name, (attack, protocol) in tried.items()
+        }
+    )
 
 # %% tags=["hide-input"]
 rates = {name: [chapter.rate(each[name].flipped) for each in results.values()] for name in tried}
