@@ -52,19 +52,17 @@ chapter
 import torch
 
 from simlib.attacks import RankFlip
-from simlib.kernels.device import exact_convolutions
 from simlib.kernels.flow import warp
 
 shifts = [0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0]
 shifted = {each.spec.title: [] for each in chapter.metrics}
 for each in chapter.metrics:
-    with exact_convolutions():
-        batch = RankFlip(each, some).batch()
-        for shift in shifts:
-            flow = torch.zeros_like(batch.original[:, :2])
-            flow[:, 1] = -shift
-            flipped = batch.flips(warp(batch.original, flow).clamp(0, 1))
-            shifted[each.spec.title].append(chapter.rate(flipped))
+    batch = RankFlip(each, some).batch()
+    for shift in shifts:
+        flow = torch.zeros_like(batch.original[:, :2])
+        flow[:, 1] = -shift
+        flipped = batch.flips(warp(batch.original, flow).clamp(0, 1))
+        shifted[each.spec.title].append(chapter.rate(flipped))
 
 # %% tags=["hide-input"]
 from simlib.report.figures import curves_with_bands

@@ -18,6 +18,10 @@ class NoGradientError(InputError):
     """A metric that gives no gradient was given to an attack that needs one."""
 
 
+class UndefinedDistanceError(InputError):
+    """A metric gives no number for an image, and so says nothing of what is closer."""
+
+
 class OutOfMemoryError(SimlibError, RuntimeError):
     """One sample alone does not fit the memory of the device."""
 

@@ -15,7 +15,7 @@ from simlib.attacks.gradient import (
 )
 from simlib.attacks.objective import Norm
 from simlib.attacks.problem import FlipBatch, RankedFlip, RankFlip
-from simlib.attacks.ranking import Ranking, Target
+from simlib.attacks.ranking import Ranking, Target, is_defined
 from simlib.attacks.result import AttackResult, Found, Protocol
 from simlib.attacks.sparse import FewPixel, OnePixel
 from simlib.attacks.square import Square
@@ -54,6 +54,7 @@ __all__ = [
     "StAdvPGD",
     "Strongest",
     "Target",
+    "is_defined",
     "make",
     "meanings",
     "radii",

@@ -59,6 +59,11 @@ class APGD(Attack):
         eps = USUAL_EPS[self.norm] if self.eps is None else self.eps
         self._set("eps", (a_budget if self.norm == "linf" else a_positive_number)("eps", eps))
 
+    @property
+    def reach(self) -> float:
+        """The budget, also in l2: a change of one value is as long as it is large."""
+        return self.eps
+
     def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
         """Climb, every sample within the same budget."""
         budgets = batch.original.new_full((len(batch),), self.eps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -15,9 +16,14 @@ from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Protocol, found_before
 from simlib.errors import InputError, SimlibError, unknown_name
 from simlib.kernels.checks import require_count
+from simlib.kernels.images import LEVELS
+from simlib.kernels.settings import own_settings
 
 ATTACKS: dict[str, type[Attack]] = {}
 """Every attack by name; the contract tests run over all of them."""
+
+_SLACK = 1e-6
+"""Share of a level by which float noise may make a whole number of levels smaller."""
 
 _Class = TypeVar("_Class", bound="type[Attack]")
 
@@ -83,12 +89,30 @@ class Attack(ABC):
         """The attack whose result this one goes on from, if it does not begin at the original images."""
         return None
 
+    @property
+    def reach(self) -> float:
+        """Largest change of one value that the dials allow, in the units of [0, 1]; infinite without a bound.
+
+        Where it is less than one level of 8 bits, the strict protocol has no image to find.
+        """
+        return math.inf
+
     def dials(self) -> dict[str, Any]:
         """Return all dials by name, as numbers, texts, lists and dictionaries: what identifies the attack."""
         return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
 
     def validate(self, problem: RankFlip) -> None:  # noqa: B027
         """Refuse, by an InputError, a problem that the attack has no meaning for."""
+
+    def require_power(self, protocol: Protocol) -> None:
+        """Refuse, by an InputError, dials that are valid one by one and together can change no image."""
+        if protocol == "strict" and self.reach < (1 - _SLACK) / LEVELS:
+            told = ", ".join(f"{name}={value}" for name, value in self.dials().items())
+            raise InputError(
+                f"{self.title} with {told} changes no image: its dials allow {self.reach * LEVELS:.3g} of a "
+                "level, and the strict protocol counts images of 8 bits, whose smallest change is 1/255. Use "
+                'a larger budget (4 / 255 is four levels), more or larger steps, or protocol="paper".'
+            )
 
     @abstractmethod
     def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
@@ -118,6 +142,7 @@ class Attack(ABC):
         Raises:
             InputError: an argument has no meaning, or the start is of something else.
             NoGradientError: the metric gives no gradient, and the attack needs one.
+            UndefinedDistanceError: the metric gives NaN for an image of a triplet, or for one that was tried.
             OutOfMemoryError: a single triplet does not fit the memory.
             UnknownNameError: there is no such protocol.
         """
@@ -125,8 +150,10 @@ class Attack(ABC):
             raise unknown_name("protocol", str(protocol), get_args(Protocol))
         require_count("seed", seed, 0)
         self.validate(problem)
+        self.require_power(protocol)
         self._validate_start(start, problem, protocol, seed)
-        result = self._run(problem, start, protocol, seed, batch_size, progress)
+        with own_settings():
+            result = self._run(problem, start, protocol, seed, batch_size, progress)
         return replace(result, seconds=result.seconds + start.seconds) if start else result
 
     def _run(

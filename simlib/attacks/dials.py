@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Any, get_args
 
+import numpy as np
+
 from simlib.errors import InputError, unknown_name
 from simlib.kernels.checks import require_count
 
@@ -37,9 +39,9 @@ def switch(default: bool) -> Any:
     """Declare something that is true or false."""
 
     def rule(name: str, value: Any) -> bool:
-        if not isinstance(value, bool):
+        if not isinstance(value, bool | np.bool_):
             raise InputError(f"{name} is {value!r}. It must be true or false.")
-        return value
+        return bool(value)
 
     return dial(default, rule)
 

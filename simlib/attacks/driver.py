@@ -13,7 +13,7 @@ from tqdm import tqdm
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Found, Protocol
 from simlib.kernels.checks import require_count
-from simlib.kernels.device import exact_convolutions, in_fitting_batches
+from simlib.kernels.device import in_fitting_batches
 from simlib.kernels.projection import round_to_8bit
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def run_in_batches(
             bar.update(len(part))
             yield part
 
-    with bar, exact_convolutions():
+    with bar:
         return AttackResult.assemble(counted(), len(problem))
 
 
@@ -89,6 +89,7 @@ def _measure(
 ) -> AttackResult:
     margin = batch.margin(found.images)
     rounded = margin if protocol == "strict" else batch.margin(round_to_8bit(found.images))
+    batch.require_defined(attack.title)
     if margin.is_cuda:
         torch.cuda.synchronize(margin.device)
     return AttackResult(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, get_args
 
@@ -64,6 +65,11 @@ class FlipRadius(Attack):
         """Refuse a largest change of one value that no image has room for."""
         if self.norm == "linf" and self.largest is not None:
             a_budget("largest", self.largest)
+
+    @property
+    def reach(self) -> float:
+        """The largest budget of interest."""
+        return math.inf if self.largest is None else self.largest
 
     def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
         """Let FMN find a radius, and bisect below it."""

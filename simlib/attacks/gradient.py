@@ -59,6 +59,11 @@ class FGSM(Attack):
     # Our choice, the paper's is not known to us.
     grid: Sequence[float] = dial(tuple(level / LEVELS for level in range(1, 11)), _growing_sizes)
 
+    @property
+    def reach(self) -> float:
+        """The largest size of the step."""
+        return max(self.grid)
+
     def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
         """Try one size after the other on those that no smaller one has flipped."""
         survivors = Survivors(batch)
@@ -110,6 +115,11 @@ class PGD(Attack):
     step: float = positive(PAPER_STEP)
     steps: int = count(PAPER_STEPS)
     early_stop: bool = switch(True)
+
+    @property
+    def reach(self) -> float:
+        """The budget, or twice what the steps add up to: half a level may be rounded to a whole one."""
+        return min(self.eps, 2 * self.step * self.steps)
 
     def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
         """Take the steps from the original images."""

@@ -12,6 +12,7 @@ from simlib.attacks.problem import FlipBatch
 from simlib.errors import NoGradientError
 from simlib.kernels.noise import random_signs
 from simlib.kernels.projection import per_sample, project_l2, project_linf, round_within, round_within_l2
+from simlib.kernels.settings import own_settings
 
 Objective = Literal["margin", "share"]
 """What is ascended: the margin, or, as released for the closer and the farther image alike, the square of the
@@ -45,9 +46,12 @@ def closer_share(closer: Tensor, farther: Tensor) -> Tensor:
 
 
 def gradient_of(total: Tensor, variable: Tensor, batch: FlipBatch) -> Tensor:
-    """Differentiate a sum over the batch with respect to a variable, or raise a NoGradientError."""
+    """Differentiate a sum over the batch with respect to a variable (N, ...), or raise a NoGradientError."""
     require_gradient(total, batch)
-    return torch.autograd.grad(total, variable)[0]
+    with own_settings():
+        (gradient,) = torch.autograd.grad(total, variable)
+    batch.note_undefined(gradient)
+    return gradient
 
 
 def require_gradient(values: Tensor, batch: FlipBatch) -> None:

@@ -8,12 +8,11 @@ from typing import get_args
 import torch
 from torch import Tensor
 
-from simlib.attacks.ranking import Ranking, Target
+from simlib.attacks.ranking import Ranking, Target, require_defined
 from simlib.errors import InputError, unknown_name
-from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import validate_alike, validate_images
 from simlib.kernels.projection import per_sample
-from simlib.metrics import Features, Metric, narrow
+from simlib.metrics import Features, Metric, narrow, require_metric
 from simlib.triplets import Index, Triplets
 
 
@@ -41,6 +40,12 @@ class RankFlip:
     def __post_init__(self) -> None:
         if self.target not in get_args(Target):
             raise unknown_name("target", str(self.target), get_args(Target))
+        require_metric(self.metric, "metric")
+        if not isinstance(self.triplets, Triplets):
+            raise InputError(
+                f"triplets is a {type(self.triplets).__name__}. Make triplets of three tensors by "
+                "Triplets(ref, p0, p1), or read files by open_triplets(path)."
+            )
         if len(self.triplets) == 0:
             raise InputError("There is no triplet to attack. Give at least one.")
         self.metric.validate(self.triplets.ref)
@@ -65,8 +70,7 @@ class RankFlip:
         """
         validate_images(images, "images")
         validate_alike(self.triplets.ref, "ref", images, "images")
-        with exact_convolutions():
-            return self.batch().margin(images)
+        return self.batch().margin(images)
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ class FlipBatch:
         fixed: what the metric remembers of the images that do not change.
         other: distance (N,) of the image that is not attacked; NaN when the reference is.
         target: which image is attacked.
+        position: (N,) where the samples stand in the batch as it was prepared.
+        undefined: for that whole batch, how often a margin or a gradient was NaN; narrowed batches share it.
     """
 
     metric: Metric
@@ -104,20 +110,24 @@ class FlipBatch:
     fixed: tuple[Features, ...]
     other: Tensor
     target: Target
+    position: Tensor
+    undefined: Tensor
 
     @classmethod
     def prepare(cls, ranking: Ranking, triplets: Triplets, target: Target) -> FlipBatch:
         """Pick, by the metric's own ranking of the triplets, what is attacked and what will not change."""
         p1_closer = ranking.p1_closer
+        position = torch.arange(len(triplets), device=p1_closer.device)
+        counters = position, torch.zeros_like(position)
         if target == "reference":
             p0, p1 = ranking.p0, ranking.p1
             fixed = (_choose(p1_closer, p1, p0), _choose(p1_closer, p0, p1))
             other = torch.full_like(ranking.distance0, torch.nan)
-            return cls(ranking.metric, triplets.names, triplets.ref, fixed, other, target)
+            return cls(ranking.metric, triplets.names, triplets.ref, fixed, other, target, *counters)
         attacks_p1 = ranking.attacks_p1(target)
         (original,) = _choose(attacks_p1, (triplets.p1,), (triplets.p0,))
         other = torch.where(attacks_p1, ranking.distance0, ranking.distance1)
-        return cls(ranking.metric, triplets.names, original, (ranking.ref,), other, target)
+        return cls(ranking.metric, triplets.names, original, (ranking.ref,), other, target, *counters)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -130,10 +140,12 @@ class FlipBatch:
         """
         features = self.metric.look_at(images)
         if self.target == "reference":
-            closer, farther = self.fixed
-            return self.metric.measure(features, closer), self.metric.measure(features, farther)
-        distance = self.metric.measure(self.fixed[0], features)
-        return (distance, self.other) if self.target == "closer" else (self.other, distance)
+            closer, farther = (self.metric.measure(features, image) for image in self.fixed)
+        else:
+            distance = self.metric.measure(self.fixed[0], features)
+            closer, farther = (distance, self.other) if self.target == "closer" else (self.other, distance)
+        self.note_undefined(closer.detach() - farther.detach())
+        return closer, farther
 
     def margin(self, images: Tensor) -> Tensor:
         """Measure by how much the rank is flipped, (N,): positive exactly when it is, 0 for a tie."""
@@ -145,12 +157,23 @@ class FlipBatch:
         """Say which ranks are flipped, (N,), without keeping anything for a gradient."""
         return self.margin(images) > 0
 
+    def note_undefined(self, values: Tensor) -> None:
+        """Note which of the samples have a NaN among their values (N, ...); an accelerator does not wait."""
+        found = values.isnan().flatten(1).any(dim=1) if values.dim() > 1 else values.isnan()
+        self.undefined.index_add_(0, self.position, found.long())
+
+    def require_defined(self, attack: str) -> None:
+        """Refuse, by an UndefinedDistanceError, a whole batch of which a sample was noted."""
+        tried = f"images that {attack} tried, as their value or as its gradient,"
+        require_defined(self.undefined > 0, self.metric, self.names, tried)
+
     def narrow(self, index: Tensor) -> FlipBatch:
         """Keep the samples at these positions (an integer tensor) only."""
         names = tuple(self.names[position] for position in index.tolist())
         fixed = tuple(narrow(features, index) for features in self.fixed)
         original, other = self.original.index_select(0, index), self.other.index_select(0, index)
-        return replace(self, names=names, original=original, fixed=fixed, other=other)
+        position = self.position.index_select(0, index)
+        return replace(self, names=names, original=original, fixed=fixed, other=other, position=position)
 
 
 def _choose(condition: Tensor, yes: Features, no: Features) -> Features:

@@ -51,6 +51,11 @@ class Square(Attack):
     queries: int = count(500)
     p_init: float = share(0.8)
 
+    @property
+    def reach(self) -> float:
+        """The budget."""
+        return self.eps
+
     @torch.no_grad()
     def search(self, batch: FlipBatch, conditions: Conditions) -> Found:
         """Try one square after the other, each on what was best before."""

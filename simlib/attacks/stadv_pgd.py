@@ -53,6 +53,11 @@ class StAdvPGD(Attack):
         """The stAdv whose images PGD starts from."""
         return StAdv(**{each.name: getattr(self, each.name) for each in fields(StAdv)})
 
+    @property
+    def reach(self) -> float:
+        """The budget of PGD."""
+        return self.eps
+
     def validate(self, problem: RankFlip) -> None:
         """Refuse images that stAdv refuses."""
         self.starts_from.validate(problem)

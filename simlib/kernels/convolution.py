@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from simlib.kernels.settings import own_settings
+
 
 class FrozenStridedConv2d(nn.Module):
     """A convolution with fixed weights: the values of ``nn.Conv2d``, and a faster gradient of its input.
@@ -71,10 +73,12 @@ class _FrozenConvolution(torch.autograd.Function):
         return F.conv2d(images, weight, bias, stride, padding)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (weight,) = ctx.saved_tensors
-        return strided_input_gradient(gradients[0], weight, *ctx.geometry), None, None, None, None
+        # torch calls this under the settings of whoever wants the gradient.
+        with own_settings():
+            gradient = strided_input_gradient(gradients[0], weight, *ctx.geometry)
+        return gradient, None, None, None, None
 
 
 def _is_slow(convolution: nn.Conv2d) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import warnings
 from collections.abc import Callable, Iterator
@@ -96,12 +95,3 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
-
-
-def exact_convolutions() -> contextlib.AbstractContextManager[None]:
-    """Make CUDA convolve in full float32, and the same way every time; other devices are not affected.
-
-    By default CUDA rounds the factors to ten bits and chooses an algorithm by the size of the batch. A
-    distance would then depend on the other samples of its batch, in the third digit.
-    """
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

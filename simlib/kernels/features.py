@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from simlib.kernels.finite import finite_gradients
+
 _TINY = 1e-10
 """Added to each length, as in the package ``lpips``; keeps values and gradients finite at length zero."""
 
@@ -46,14 +48,20 @@ class _UnitDistance(torch.autograd.Function):
                 _slope(unit_a, weighted, inverse_a, sign=-1, out=slope_a[group])
             if slope_b is not None:
                 _slope(unit_b, weighted, inverse_b, sign=1, out=slope_b[group])
-        ctx.save_for_backward(slope_a, slope_b)
+        ctx.save_for_backward(a, b, weight, slope_a, slope_b)
         return distance
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        a, b, weight, *slopes = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # Somebody wants the second derivative, and so the slope as a function of the features.
+            slopes = _differentiable_slopes(a, b, weight)
         per_sample = gradients[0].view(-1, 1, 1, 1)
-        slope_a, slope_b = (slope if slope is None else slope * per_sample for slope in ctx.saved_tensors)
+        slope_a, slope_b = (
+            slope * per_sample if needed and slope is not None else None
+            for slope, needed in zip(slopes, ctx.needs_input_grad[:2], strict=True)
+        )
         return slope_a, slope_b, None
 
 
@@ -75,3 +83,16 @@ def _slope(unit: Tensor, weighted: Tensor, inverse: Tensor, *, sign: int, out: T
     """Write the slope of the distance: twice the weighted difference, less its part along the features."""
     radial = (unit * weighted).sum(dim=1, keepdim=True)
     torch.addcmul(weighted, unit, radial, value=-1, out=out).mul_(inverse * (2 * sign))
+
+
+def _differentiable_slopes(a: Tensor, b: Tensor, weight: Tensor) -> list[Tensor]:
+    """Return what :func:`_slope` writes for both batches, as torch can differentiate it."""
+    with finite_gradients():
+        inverses = [1 / (layer.square().sum(dim=1, keepdim=True).sqrt() + _TINY) for layer in (a, b)]
+        units = [layer * inverse for layer, inverse in zip((a, b), inverses, strict=True)]
+        weighted = (units[1] - units[0]) * weight
+        radial = [unit * (unit * weighted).sum(dim=1, keepdim=True) for unit in units]
+        return [
+            2 * sign * inverse * (weighted - along)
+            for sign, inverse, along in zip((-1, 1), inverses, radial, strict=True)
+        ]

@@ -46,8 +46,13 @@ def _guard(argument: Any) -> Any:
     if not isinstance(argument, Tensor) or not argument.requires_grad:
         return argument
     view = argument.view_as(argument)
-    view.register_hook(lambda gradient: gradient.where(gradient.isfinite(), 0))
+    view.register_hook(_finite)
     return view
+
+
+def _finite(gradient: Tensor | None) -> Tensor | None:
+    # where nothing depends on the tensor, a second derivative has no gradient at all
+    return None if gradient is None else gradient.where(gradient.isfinite(), 0)
 
 
 def _inverse(matrices: Tensor) -> Tensor:

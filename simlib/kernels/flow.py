@@ -11,7 +11,6 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from simlib.kernels.batch_independence import sample_sums
 
@@ -72,13 +71,17 @@ class _Smoothness(torch.autograd.Function):
             push = difference.mul_(2 * slope.unsqueeze(1))
             gradient[here] += push
             gradient[there] -= push
-        ctx.save_for_backward(gradient)
+        ctx.save_for_backward(flow, gradient)
+        ctx.form = form
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (gradient,) = ctx.saved_tensors
+        flow, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            # Somebody wants the second derivative, and so the gradient as a function of the flow.
+            total = _differentiable_sum(flow, ctx.form)
+            (gradient,) = torch.autograd.grad(total, flow, create_graph=True)
         return gradient * gradients[0].view(-1, 1, 1, 1), None
 
 
@@ -97,3 +100,12 @@ def _measure(difference: Tensor, form: Smoothness) -> tuple[Tensor, Tensor]:
         root = squared.sqrt_()
         return root, root.reciprocal()
     return squared, torch.full_like(squared, 2)
+
+
+def _differentiable_sum(flow: Tensor, form: Smoothness) -> Tensor:
+    """Return the smoothness of all flows (N, 2, H, W) together, as torch can differentiate it twice."""
+    height, width = flow.shape[-2:]
+    framed = F.pad(flow, (1, 1, 1, 1))
+    corners = [framed[..., top : top + height, left : left + width] for top in (0, 2) for left in (0, 2)]
+    squared = (torch.stack([flow - corner for corner in corners])).square().sum(dim=2) + _TINY
+    return (squared.sqrt() if form == "root" else squared).sum()

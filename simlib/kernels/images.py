@@ -12,6 +12,9 @@ from simlib.errors import InputError
 LEVELS = 255
 """The number of steps between black and white in an 8-bit file."""
 
+DTYPES = (torch.float32, torch.float64)
+"""What images are measured in. In half precision a level is lost in rounding, and so are most distances."""
+
 
 def validate_images(images: torch.Tensor, what: str) -> None:
     """Refuse anything that is not a batch of images; ``what`` is their name in the message.
@@ -84,6 +87,25 @@ def from_8bit(levels: torch.Tensor) -> torch.Tensor:
     if levels.dtype != torch.uint8:
         raise InputError(f"levels are {levels.dtype}, not torch.uint8. Use to_8bit to round a float image.")
     return levels.to(torch.float32) / LEVELS
+
+
+def require_precision(dtype: torch.dtype, what: str) -> None:
+    """Refuse, by an InputError that calls it ``what``, a dtype in which nothing is measured."""
+    if dtype not in DTYPES:
+        known = " and ".join(map(str, DTYPES))
+        raise InputError(
+            f"{what} is of {dtype}, in which one level of 8 bits is lost in rounding. Metrics measure in "
+            f"{known}: convert by .float()."
+        )
+
+
+def plain(images: torch.Tensor) -> torch.Tensor:
+    """Return images without a graph behind them, as code outside the inference mode can use them."""
+    images = images.detach()
+    if not images.is_inference():
+        return images
+    with torch.inference_mode(False):
+        return images.clone()
 
 
 def _validate_dtype(images: torch.Tensor, what: str) -> None:

@@ -5,7 +5,7 @@ from simlib.metrics import pixel, structural, nlpd, deep, dreamsim, pieapp, vgg,
 from simlib.metrics import weights
 from simlib.metrics.custom import from_callable
 from simlib.metrics.ensemble import Ensemble
-from simlib.metrics.metric import Anchor, Family, Features, Metric, MetricSpec, narrow
+from simlib.metrics.metric import Anchor, Family, Features, Metric, MetricSpec, narrow, require_metric
 from simlib.metrics.registry import (
     load,
     load_available,
@@ -41,6 +41,7 @@ __all__ = [
     "prefixes",
     "register",
     "register_prefix",
+    "require_metric",
     "spec_of",
     "specs",
     "weights",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from simlib.errors import InputError
 from simlib.kernels.finite import finite_gradients
+from simlib.kernels.settings import own_settings
 from simlib.metrics.metric import Features, Metric, MetricSpec
 
 _NOISE = (0.05, 0.1, 0.2)
@@ -88,15 +89,26 @@ def from_callable(
         InputError: if the function fails, if it does not return one finite value for each sample, if a
             sample's value depends on the others, or if identical images are farther apart than noisy ones.
     """
+    _validate(function, spec)
     if best is not None and not higher_is_closer:
         raise InputError(f"{spec.title}: best={best} needs a similarity. Give higher_is_closer=True too.")
     if not image_range[0] < image_range[1]:
         raise InputError(f"{spec.title}: image_range={image_range} must be (black, white), black first.")
     metric = CallableMetric(function, spec, higher_is_closer, best, image_range)
     metric.eval().requires_grad_(False)
-    with torch.random.fork_rng(devices=[]):
+    with own_settings(), torch.random.fork_rng(devices=[]):
         metric.spec = _tried_out(metric)
     return metric
+
+
+def _validate(function: object, spec: object) -> None:
+    if not callable(function) or isinstance(function, type):
+        given = f"the class {function.__name__}" if isinstance(function, type) else repr(function)
+        raise InputError(
+            f"function is {given}. Give a function of two batches of images, or a torch.nn.Module."
+        )
+    if not isinstance(spec, MetricSpec):
+        raise InputError(f'spec is {spec!r}. Describe the metric: metrics.MetricSpec("mine", "Mine").')
 
 
 def _tried_out(metric: CallableMetric) -> MetricSpec:
@@ -183,10 +195,11 @@ def _gradient_fault(metric: Metric, ref: Tensor, x: Tensor) -> str:
     """Describe what is wrong with the gradient with respect to ``x``; empty if nothing is."""
     variable = x.clone().requires_grad_()
     try:
-        distance = metric(ref, variable)
-        if not distance.requires_grad:
-            return "torch cannot follow it back to the images (no_grad, detach or numpy inside)"
-        (gradient,) = torch.autograd.grad(distance.sum(), variable)
+        with torch.enable_grad():
+            distance = metric(ref, variable)
+            if not distance.requires_grad:
+                return "torch cannot follow it back to the images (no_grad, detach or numpy inside)"
+            (gradient,) = torch.autograd.grad(distance.sum(), variable)
     except RuntimeError as error:
         return f"torch says {str(error).splitlines()[0]!r}"
     if not gradient.isfinite().all():

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from simlib.errors import InputError
 from simlib.kernels.noise import Draws
-from simlib.metrics.metric import Features, Metric, MetricSpec
+from simlib.kernels.settings import own_settings
+from simlib.metrics.metric import Features, Metric, MetricSpec, require_metric
 from simlib.metrics.registry import Entry, load, register_prefix, spec_of
 
 _JOINED_BY = "+"
@@ -27,20 +28,24 @@ class Ensemble(Metric):
         members: two or more metrics, on the processor; they are shared, not copied.
 
     Raises:
-        InputError: if there are fewer than two members, one occurs twice, or one has values below zero, whose
-            sum with others means nothing.
+        InputError: if one is no metric, there are fewer than two members, one occurs twice, or one has values
+            below zero, whose sum with others means nothing.
     """
 
     units: Tensor
 
     def __init__(self, members: Sequence[Metric]) -> None:
         super().__init__()
+        for member in members:
+            require_metric(member, "a member")
         self.spec = _ensemble_spec([member.spec for member in members])
         self.members = nn.ModuleList(members)
-        yardsticks = [_yardstick(member) for member in members]
+        with own_settings():
+            yardsticks = [_yardstick(member) for member in members]
+            units = torch.stack([unit for _, unit in yardsticks])
         self._sizes = [len(features) for features, _ in yardsticks]
         # A buffer moves to another device or dtype together with the members.
-        self.register_buffer("units", torch.stack([unit for _, unit in yardsticks]))
+        self.register_buffer("units", units)
 
     def embed(self, images: Tensor) -> Features:
         """Return the features of all members, one member after another."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,8 +11,8 @@ from torch import Tensor, nn
 
 from simlib.errors import InputError
 from simlib.kernels.batch_independence import repeat_single
-from simlib.kernels.device import exact_convolutions
-from simlib.kernels.images import validate_images, validate_pair
+from simlib.kernels.images import plain, require_precision, validate_images, validate_pair
+from simlib.kernels.settings import own_settings
 
 Family = Literal["pixel", "structural", "learned", "custom"]
 Features = tuple[Tensor, ...]
@@ -66,13 +67,20 @@ class Metric(nn.Module):
     while the other image changes at every step of an attack. Users of a metric call :meth:`look_at` and
     :meth:`measure` instead: their values do not depend on the batch.
 
-    Values are per sample. Gradients are finite everywhere. Parameters never require gradients.
+    Values are per sample. Gradients are finite everywhere. Parameters never require gradients. Values do not
+    depend on what a caller has set for torch; who takes a gradient by hand does so outside of autocast, as
+    torch advises.
     """
 
     spec: MetricSpec
 
     compares_unit_features: bool = False
     """Whether :meth:`compare` scales features to unit length, so that only their direction counts."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Metric:
+        # What moves to another device or dtype in inference mode would be of no use outside it.
+        with own_settings():
+            return super()._apply(fn, recurse)
 
     def embed(self, images: Tensor) -> Features:
         """Compute the features of images (N, 3, H, W) in [0, 1]; by default the pixels themselves."""
@@ -86,17 +94,20 @@ class Metric(nn.Module):
         """Compute the features of images (N, 3, H, W) in [0, 1]; a single image in a batch of two.
 
         So the last sample of a batch that an attack still works on is rounded as it was among the others.
+        What the caller has set for torch, such as autocast, changes nothing here, nor in :meth:`measure`.
         """
-        if len(images) != 1:
-            return self.embed(images)
-        return tuple(tensor[:1] for tensor in self.embed(repeat_single(images)))
+        with own_settings():
+            if len(images) != 1:
+                return self.embed(images)
+            return tuple(tensor[:1] for tensor in self.embed(repeat_single(images)))
 
     def measure(self, reference: Features, features: Features) -> Tensor:
         """Measure the distance (N,) between features; a single sample in a batch of two."""
-        if len(features[0]) != 1:
-            return self.compare(reference, features)
-        pair = (tuple(repeat_single(tensor) for tensor in each) for each in (reference, features))
-        return self.compare(*pair)[:1]
+        with own_settings():
+            if len(features[0]) != 1:
+                return self.compare(reference, features)
+            pair = (tuple(repeat_single(tensor) for tensor in each) for each in (reference, features))
+            return self.compare(*pair)[:1]
 
     def forward(self, ref: Tensor, x: Tensor) -> Tensor:
         """Measure the distance (N,) between references (N, 3, H, W) in [0, 1] and distorted images.
@@ -106,24 +117,27 @@ class Metric(nn.Module):
         """
         validate_pair(ref, x)
         self.validate(ref)
-        with exact_convolutions():
-            return self.measure(self.look_at(ref), self.look_at(x))
+        return self.measure(self.look_at(ref), self.look_at(x))
 
     def anchor(self, ref: Tensor) -> Anchor:
         """Compute the features of references (N, 3, H, W) once; refuses images as :meth:`forward` does."""
         validate_images(ref, "ref")
         self.validate(ref)
-        with torch.no_grad(), exact_convolutions():
-            return Anchor(self, self.look_at(ref))
+        with torch.no_grad():
+            return Anchor(self, self.look_at(plain(ref)))
 
     def validate(self, images: Tensor) -> None:
-        """Refuse images that are too small, or of another dtype or device than the weights (InputError)."""
+        """Refuse, by an InputError, images that are too small, of half precision, or unlike the weights.
+
+        Their dtype is float32 or float64, and dtype and device are those of the weights.
+        """
         side, least = min(images.shape[-2:]), self.spec.least_side
         if side < least:
             raise InputError(
                 f"{self.spec.title} needs images of at least {least}x{least} pixels, and these are "
                 f"{images.shape[-2]}x{images.shape[-1]}. Use larger images or another metric."
             )
+        require_precision(images.dtype, "The batch of images")
         weight = next(self.parameters(), None)
         if weight is not None and (weight.dtype, weight.device) != (images.dtype, images.device):
             raise InputError(
@@ -157,3 +171,17 @@ class Anchor:
 def narrow(features: Features, index: Tensor) -> Features:
     """Keep the samples at these positions of the batch only."""
     return tuple(tensor.index_select(0, index) for tensor in features)
+
+
+def require_metric(value: object, what: str) -> None:
+    """Refuse, by an InputError that calls it ``what``, anything that is no metric of simlib."""
+    if isinstance(value, Metric):
+        return
+    given = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
+    if isinstance(value, type):
+        given = f"the class {value.__name__}"
+    raise InputError(
+        f"{what} is {given}, which is no metric of simlib. Load one by its name, "
+        'metrics.load("lpips-alex"), or make one of a function or a module: '
+        'metrics.from_callable(function, metrics.MetricSpec("mine", "Mine")).'
+    )

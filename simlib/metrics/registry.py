@@ -12,6 +12,8 @@ from typing import Any, TypeVar, get_args
 import torch
 
 from simlib.errors import AbsentError, AbsentPackageError, InputError, install_hint, unknown_name
+from simlib.kernels.images import require_precision
+from simlib.kernels.settings import own_settings
 from simlib.metrics import weights
 from simlib.metrics.metric import Family, Metric, MetricSpec
 
@@ -99,21 +101,25 @@ def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = 
     Args:
         name: one of :func:`names`, or a name with one of the :func:`prefixes`.
         device: where its weights go.
-        dtype: the type of its weights, and so of the images it accepts.
+        dtype: the type of its weights, and so of the images it accepts: float32 or float64.
 
     Raises:
         UnknownNameError: if there is no such metric; the message names the nearest ones.
-        InputError: if :func:`spec_of` refuses the name, or the metric that is built has another name.
+        InputError: if :func:`spec_of` refuses the name, the dtype is another one, or the metric that is
+            built has another name.
         AbsentPackageError: if the package that computes it is not installed.
         WeightsError: if weights are absent and cannot be downloaded, or are not the right ones.
     """
     spec, build = _entry(name)
+    require_precision(dtype, spec.title)
     for lacking in _without_library(spec):
         raise AbsentPackageError(
             f"{lacking.title} needs the package {lacking.library}, which is not installed: "
             f"{install_hint(lacking.extra)}. Its licence is {lacking.licence}."
         )
-    metric = build()
+    # In inference mode the weights would be of no use outside it.
+    with own_settings():
+        metric = build()
     # A metric that is tried out while it is built has its own spec, with what the trial found.
     metric.spec = getattr(metric, "spec", spec)
     if metric.spec.name != spec.name:

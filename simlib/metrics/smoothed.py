@@ -11,7 +11,7 @@ from torch import Tensor
 from simlib.errors import InputError
 from simlib.kernels.checks import require_count
 from simlib.kernels.noise import Draws
-from simlib.metrics.metric import Features, Metric, MetricSpec
+from simlib.metrics.metric import Features, Metric, MetricSpec, require_metric
 from simlib.metrics.registry import Entry, load, register_prefix, spec_of
 from simlib.metrics.wrapper import Wrapper
 
@@ -38,21 +38,23 @@ class Smoothed(Wrapper):
         metric: the metric to smooth; it is shared, not copied.
         noise: standard deviation of the noise, at most 1; 0 changes nothing. Noisy values are cut to [0, 1].
         samples: number of samples of noise, at least 1; the time of a measurement is multiplied by it.
-        seed: determines the noise.
+        seed: determines the noise, at least 0.
 
     Raises:
-        InputError: if the noise lies outside [0, 1], or the number of samples is no whole number above zero.
+        InputError: if it is no metric, the noise lies outside [0, 1], or a number is not whole, or too small.
     """
 
     def __init__(
         self, metric: Metric, *, noise: float = NOISE, samples: int = SAMPLES, seed: int = 0
     ) -> None:
+        require_metric(metric, "metric")
         if not (isinstance(noise, numbers.Real) and 0 <= noise <= 1):
             raise InputError(
                 f"noise is {noise!r}. It must be a number from 0 to 1: a standard deviation of ten levels of "
                 "8 bits is 10 / 255."
             )
         require_count("samples", samples)
+        require_count("seed", seed, 0)
         super().__init__(metric, samples, _smoothed_spec(metric.spec, noise, samples, seed))
         self.noise, self.seed = noise, seed
         self._added: Tensor = torch.empty(0)

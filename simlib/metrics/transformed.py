@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from simlib.kernels.checks import require_count
 from simlib.kernels.noise import Draws
+from simlib.kernels.settings import own_settings
 from simlib.kernels.transforms import LEAST_SIDE, draw_transforms
-from simlib.metrics.metric import Features, Metric, MetricSpec
+from simlib.metrics.metric import Features, Metric, MetricSpec, require_metric
 from simlib.metrics.registry import Entry, load, register_prefix, spec_of
 from simlib.metrics.wrapper import Wrapper
 
@@ -36,17 +36,20 @@ class Transformed(Wrapper):
     Args:
         metric: the metric to average; it is shared, not copied.
         transforms: number of transforms, at least 1; the time of a measurement is multiplied by it.
-        seed: determines the transforms.
+        seed: determines the transforms, at least 0.
 
     Raises:
-        InputError: if the number of transforms is not a whole number above zero.
+        InputError: if it is no metric, or a number is not whole, or too small.
     """
 
     def __init__(self, metric: Metric, *, transforms: int = TRANSFORMS, seed: int = 0) -> None:
+        require_metric(metric, "metric")
         require_count("transforms", transforms)
+        require_count("seed", seed, 0)
         super().__init__(metric, transforms, _transformed_spec(metric.spec, transforms, seed))
         self.seed = seed
-        self.transforms = draw_transforms(transforms, seed)
+        with own_settings():
+            self.transforms = draw_transforms(transforms, seed)
         self._dropped: dict[tuple[int, int], Tensor] = {}
 
     def look(self, images: Tensor, view: int) -> Features:
@@ -67,10 +70,8 @@ class Transformed(Wrapper):
         """Return which features (C, H, W) of a layer are dropped; kept until the size of images changes."""
         mask = self._dropped.get((view, layer))
         if mask is None or mask.shape != features.shape[1:] or mask.device != features.device:
-            # A tensor made in inference mode cannot take part in a later gradient.
-            with torch.inference_mode(False):
-                draws = Draws([f"dropped {view} {layer}"], self.seed, features.device)
-                mask = draws.uniform(*features.shape[1:])[0] < DROPPED
+            draws = Draws([f"dropped {view} {layer}"], self.seed, features.device)
+            mask = draws.uniform(*features.shape[1:])[0] < DROPPED
             self._dropped[view, layer] = mask
         return mask
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from simlib.attacks import AttackResult, OnePixel, RankFlip
 from simlib.attacks.sparse import painted, pixel_bounds, pixels_of
 from simlib.errors import InputError
-from simlib.kernels.device import exact_convolutions
 from simlib.kernels.evolution import DifferentialEvolution
 from simlib.kernels.images import LEVELS
 from simlib.kernels.noise import Draws
@@ -127,22 +126,21 @@ def replay(attack: OnePixel, problem: RankFlip, *, seed: int) -> list[Generation
     """
     if len(problem) != 1:
         raise InputError(f"The problem has {len(problem)} triplets. Give one, such as problem[0].")
-    with exact_convolutions():
-        batch = problem.batch()
-        original = round_to_8bit(batch.original)
-        draws = Draws(batch.names, seed, original.device)
-        search = DifferentialEvolution(*pixel_bounds(original, 1), draws, population=attack.population)
-        crowd = batch.narrow(torch.zeros(attack.population, dtype=torch.long, device=original.device))
-        copies = original.expand(attack.population, -1, -1, -1)
-        history = []
-        for _ in range(attack.generations + 1):
-            candidates = search.ask()[0]
-            margins = crowd.margin(painted(copies, candidates, whole_levels=True))
-            search.tell(-margins.unsqueeze(0))
-            pixels, best = (
-                pixels_of(each, original, whole_levels=True)[:, 0].cpu() for each in (candidates, search.best)
-            )
-            history.append(Generation(pixels, margins.cpu(), best[0], -float(search.best_value)))
+    batch = problem.batch()
+    original = round_to_8bit(batch.original)
+    draws = Draws(batch.names, seed, original.device)
+    search = DifferentialEvolution(*pixel_bounds(original, 1), draws, population=attack.population)
+    crowd = batch.narrow(torch.zeros(attack.population, dtype=torch.long, device=original.device))
+    copies = original.expand(attack.population, -1, -1, -1)
+    history = []
+    for _ in range(attack.generations + 1):
+        candidates = search.ask()[0]
+        margins = crowd.margin(painted(copies, candidates, whole_levels=True))
+        search.tell(-margins.unsqueeze(0))
+        pixels, best = (
+            pixels_of(each, original, whole_levels=True)[:, 0].cpu() for each in (candidates, search.best)
+        )
+        history.append(Generation(pixels, margins.cpu(), best[0], -float(search.best_value)))
     return history
 
 

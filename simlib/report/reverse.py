@@ -10,7 +10,6 @@ from torch import Tensor
 
 from simlib.attacks import AttackResult, RankFlip
 from simlib.attacks.objective import margin_and_gradient, slope
-from simlib.kernels.device import exact_convolutions
 from simlib.kernels.images import LEVELS
 from simlib.report.pictures import Panel, amplified_change, picture_slider
 
@@ -32,9 +31,8 @@ def levels_of_a_straight_line(problem: RankFlip) -> Tensor:
     """
     levels = []
     for start in range(0, len(problem), _AT_ONCE):
-        with exact_convolutions():
-            batch = problem.batch(start, start + _AT_ONCE)
-            margin, gradient = margin_and_gradient(batch, batch.original, "margin")
+        batch = problem.batch(start, start + _AT_ONCE)
+        margin, gradient = margin_and_gradient(batch, batch.original, "margin")
         levels.append(-margin / slope(gradient, "linf") * LEVELS)
     return torch.cat(levels)
 
@@ -50,7 +48,7 @@ def reference_slider(problem: RankFlip, result: AttackResult, shown: Sequence[in
     part, places = problem[shown], list(shown)
     before, after = result.original[places], result.images[places]
     batch = part.batch()
-    with torch.no_grad(), exact_convolutions():
+    with torch.no_grad():
         # (triplets, closer and farther, before and after)
         distances = torch.stack([torch.stack(batch.distances(refs), 1) for refs in (before, after)], 2)
     sides = [RankFlip(part.metric, part.triplets, side).batch().original for side in ("closer", "farther")]

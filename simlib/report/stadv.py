@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from simlib.attacks import AttackResult, RankFlip
-from simlib.kernels.device import exact_convolutions
 from simlib.report.flows import LONG, Moved, flicker, flow_colors
 from simlib.report.pictures import Panel, picture_grid
 from simlib.report.style import COLORS
@@ -29,7 +28,7 @@ def moves(problem: RankFlip, result: AttackResult, positions: Sequence[int]) -> 
     """
     chosen = list(positions)
     before, after = result.original[chosen], result.images[chosen]
-    with torch.no_grad(), exact_convolutions():
+    with torch.no_grad():
         batch = problem[chosen].batch()
         (was, other), (now, _) = batch.distances(before), batch.distances(after)
     told = [

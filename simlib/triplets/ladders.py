@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from simlib.errors import InputError
+from simlib.kernels.checks import require_count
 from simlib.kernels.projection import round_to_8bit
 from simlib.triplets.distortions import DISTORTIONS, apply, describe
 from simlib.triplets.photos import photos
@@ -44,6 +45,8 @@ def labelled(data: str | os.PathLike[str], n: int, *, seed: int = 0, ratios: Seq
     Raises:
         AbsentError, InputError, UnknownNameError: as for these functions.
     """
+    require_count("n", n)
+    require_count("seed", seed, 0)
     if data == "photos":
         drawn = photos(n, seed=seed)
         return Triplets.concatenate(
@@ -67,6 +70,7 @@ def harder_ladders(drawn: Triplets, *, ratios: Sequence[float], seed: int = 0) -
     Raises:
         InputError: no ratio, or one out of its range.
     """
+    require_count("seed", seed, 0)
     wrong = [ratio for ratio in ratios if not 1 < ratio <= _MOST]
     if wrong or not ratios:
         raise InputError(f"ratios: {wrong or 'none'}. Give numbers above 1, and at most {_MOST:.2g}.")

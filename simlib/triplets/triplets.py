@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from simlib.errors import InputError
-from simlib.kernels.images import validate_alike, validate_images
+from simlib.kernels.images import plain, validate_alike, validate_images
 from simlib.triplets.image_files import read_image
 
 LabelSource = Literal["human", "constructed"]
@@ -24,23 +26,29 @@ Index = int | slice | Sequence[int] | NDArray[np.integer] | torch.Tensor
 
 _IMAGES = ("ref", "p0", "p1")
 _TEXTS = ("names", "photographs", "distortions")
+_MADE: Any = None
+"""Stands for what is made from the images where it is not given."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Triplets:
     """N references, each with two distorted images and a label; checked when made.
 
+    ``Triplets(ref, p0, p1)`` is enough: nobody was asked then, names are made from what the images hold, and
+    triplets with the same reference count as one photograph. The set keeps images and labels without their
+    graph.
+
     Attributes:
         ref: the references, float tensor ``(N, 3, H, W)`` in ``[0, 1]``.
         p0: the first distorted images, of the same shape, dtype and device.
         p1: the second distorted images, of the same shape, dtype and device.
         judge: float tensor ``(N,)`` in ``[0, 1]``, the share of people who find p1 more similar (or what the
-            construction says in their place); NaN where nobody was asked.
+            construction says in their place); NaN where nobody was asked, which is the default.
         names: N names, unique and stable: the same triplet has the same name in every run.
         photographs: N names of the photographs the triplets were cut from; equal names mean that two
             triplets are not independent of each other.
-        distortions: N pairs of text, what was done to p0 and to p1.
-        label_source: ``"human"`` or ``"constructed"``; constructed labels are never called human.
+        distortions: N pairs of text, what was done to p0 and to p1; ``"unknown"`` by default.
+        label_source: ``"human"``, by default, or ``"constructed"``: such labels are never called human.
 
     Raises:
         InputError: one of the above does not hold; the message names the field and the first bad sample.
@@ -49,17 +57,21 @@ class Triplets:
     ref: torch.Tensor
     p0: torch.Tensor
     p1: torch.Tensor
-    judge: torch.Tensor
-    names: tuple[str, ...]
-    photographs: tuple[str, ...]
-    distortions: tuple[tuple[str, str], ...]
-    label_source: LabelSource
+    judge: torch.Tensor = _MADE
+    names: tuple[str, ...] = _MADE
+    photographs: tuple[str, ...] = _MADE
+    distortions: tuple[tuple[str, str], ...] = _MADE
+    label_source: LabelSource = "human"
 
     def __post_init__(self) -> None:
         for field in _IMAGES:
             validate_images(getattr(self, field), field)
         validate_alike(self.ref, "ref", self.p0, "p0")
         validate_alike(self.ref, "ref", self.p1, "p1")
+        self._make_what_is_not_given()
+        for field in (*_IMAGES, "judge"):
+            if isinstance(tensor := getattr(self, field), torch.Tensor):
+                object.__setattr__(self, field, plain(tensor))
         self._validate_judge()
         self._validate_text()
 
@@ -123,6 +135,17 @@ class Triplets:
         tensors = {field: torch.cat([getattr(each, field) for each in sets]) for field in (*_IMAGES, "judge")}
         texts = {field: tuple(entry for each in sets for entry in getattr(each, field)) for field in _TEXTS}
         return replace(first, **tensors, **texts)
+
+    def _make_what_is_not_given(self) -> None:
+        made = {
+            "judge": lambda: self.ref.new_full((len(self),), torch.nan),
+            "names": lambda: _numbered(_names_of(self.ref, self.p0, self.p1)),
+            "photographs": lambda: _names_of(self.ref),
+            "distortions": lambda: (("unknown", "unknown"),) * len(self),
+        }
+        for field, make in made.items():
+            if getattr(self, field) is _MADE:
+                object.__setattr__(self, field, make())
 
     def _validate_judge(self) -> None:
         judge, wanted = self.judge, f"a float tensor of shape ({len(self)},) on {self.ref.device}"
@@ -188,6 +211,23 @@ def example_triplet(folder: str | os.PathLike[str]) -> Triplets:
         distortions=(("unknown", "unknown"),),
         label_source="human",
     )
+
+
+def _names_of(*images: torch.Tensor) -> tuple[str, ...]:
+    """Name each sample of some batches (N, 3, H, W) after what its images hold, in float32."""
+    single = [batch.detach().float().cpu().contiguous().numpy() for batch in images]
+    held = (b"".join(image.tobytes() for image in sample) for sample in zip(*single, strict=True))
+    return tuple(f"own-{hashlib.sha256(each).hexdigest()[:12]}" for each in held)
+
+
+def _numbered(names: Sequence[str]) -> tuple[str, ...]:
+    """Tell equal names apart by a number from the second on."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for name in names:
+        seen[name] += 1
+        numbered.append(f"{name}-{seen[name]}" if seen[name] > 1 else name)
+    return tuple(numbered)
 
 
 def positions(index: Index, count: int) -> list[int]:

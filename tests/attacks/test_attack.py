@@ -192,12 +192,12 @@ def test_a_start_of_something_else_is_refused() -> None:
     attack = StAdvPGD(iterations=3)
     assert attack.starts_from == StAdv(iterations=3)
     stadv = attack.starts_from
-    others = [StAdv(iterations=2)(problem), PGD(steps=1)(problem)]
+    others = [StAdv(iterations=2)(problem), PGD(steps=8)(problem)]
     starts = [*others, stadv(problem, seed=1), stadv(problem, protocol="paper"), stadv(problem[:1])]
     for start in starts:
         with pytest.raises(InputError, match=r"(?s)start is .* Give the result of StAdv\(.*iterations=3\)"):
             attack(problem, start=start)
-    for other in (PGD(steps=1), Strongest(attacks=[PGD(steps=1)])):
+    for other in (PGD(steps=8), Strongest(attacks=[PGD(steps=8)])):
         with pytest.raises(InputError, match="or None"):
             other(problem, start=starts[0])
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from simlib.attacks import (
     APGD,
@@ -29,10 +30,21 @@ from simlib.attacks import (
     StAdvPGD,
     Strongest,
     Target,
+    is_defined,
+    standard_attacks,
     survivors,
 )
-from simlib.errors import InputError, NoGradientError, OutOfMemoryError, UnknownNameError
+from simlib.errors import (
+    InputError,
+    NoGradientError,
+    OutOfMemoryError,
+    UndefinedDistanceError,
+    UnknownNameError,
+)
+from simlib.metrics import MetricSpec, from_callable
+from simlib.metrics.custom import CallableMetric
 from simlib.triplets import Triplets, photos
+from tests.ambient import AMBIENT
 from tests.support import Watched, any_weights, cut, exact, random_triplets
 
 EPS = 5.6 / 255
@@ -116,7 +128,7 @@ def test_contract(attack: Attack, protocol: Protocol, target: Target, triplets: 
     assert all(len(values) == len(triplets) for values in result.details.values())
 
 
-@given(eps=st.floats(1e-3, 0.3), protocol=st.sampled_from(get_args(Protocol)), seed=st.integers(0, 99))
+@given(eps=st.floats(1 / 255, 0.3), protocol=st.sampled_from(get_args(Protocol)), seed=st.integers(0, 99))
 @settings(max_examples=12, deadline=None)
 def test_any_budget_is_kept(eps: float, protocol: Protocol, seed: int) -> None:
     problem = RankFlip(any_weights("l2"), photos(2, seed=seed, side=16))
@@ -238,7 +250,7 @@ def test_conditions_that_do_not_exist(attack: Attack) -> None:
             for size in (0, 2.0, -1, float("nan"), "many")
         ),
         ({"protocol": "stricter"}, r"Unknown protocol 'stricter'. Did you mean strict"),
-        ({"seed": -1}, "seed is -1"),
+        *(({"seed": seed}, f"seed is {seed!r}") for seed in (-1, 1.5, None, True, "1")),
     ]
     for conditions, message in wrong:
         with pytest.raises((InputError, UnknownNameError), match=message):
@@ -264,3 +276,99 @@ def test_on_a_gpu(attack: Attack, triplets: Triplets) -> None:
     assert on_gpu.images.device.type == "cuda"
     for name in ("flipped", *COUNTS):
         assert torch.equal(getattr(on_gpu, name).cpu(), getattr(on_cpu, name)), name
+
+
+@every_case
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_nothing_that_a_caller_has_set_changes_a_result(attack: Attack) -> None:
+    triplets = photos(2, seed=5, side=32)
+    problem = RankFlip(any_weights("gmsd"), triplets)
+    expected = attack(problem)
+    for name, ambient in AMBIENT.items():
+        with ambient():
+            found = attack(RankFlip(any_weights("gmsd"), dataclasses.replace(triplets)))
+        assert torch.equal(found.images, expected.images), name
+        assert torch.equal(found.margin, expected.margin), name
+        assert not any(tensor.is_inference() for tensor in vars(found).values() if torch.is_tensor(tensor))
+
+
+@every_case
+def test_a_result_is_plain_whatever_the_triplets_were(attack: Attack) -> None:
+    plain = random_triplets(2)
+    asked = {name: getattr(plain, name).clone().requires_grad_() for name in ("ref", "p0", "p1", "judge")}
+    result = attack(RankFlip(any_weights("ssim"), dataclasses.replace(plain, **asked)))
+    tensors = [*(each for each in vars(result).values() if torch.is_tensor(each)), *result.details.values()]
+    assert len(tensors) >= 8
+    assert not any(each.requires_grad for each in tensors)
+    with torch.inference_mode():
+        ref, p0, p1 = (torch.rand(2, 3, 32, 32) for _ in range(3))
+    assert len(attack(RankFlip(any_weights("lpips-alex"), Triplets(ref, p0, p1)))) == 2
+
+
+def undefined_where_dark(ref: Tensor, x: Tensor) -> Tensor:
+    """The mean squared error, but 0 / 0 where the image is dark."""
+    bright = (x.mean(dim=(1, 2, 3)) > 0.2).to(x.dtype)
+    return (ref - x).square().mean(dim=(1, 2, 3)) * bright / bright
+
+
+@every_case
+@every_protocol
+@pytest.mark.parametrize("target", ["closer", "reference"])
+def test_undefined_is_refused_and_never_robust(attack: Attack, protocol: Protocol, target: Target) -> None:
+    metric = from_callable(undefined_where_dark, MetricSpec("dark", "Dark"))
+    triplets = random_triplets(3)
+    triplets.p1[1] *= 0.1
+    with pytest.raises(UndefinedDistanceError, match=r"Dark gives NaN.*1 of 3 .*'random-0-1'.*is_defined"):
+        attack(RankFlip(metric, triplets, target), protocol=protocol)
+    assert is_defined(metric, triplets).tolist() == [True, False, True]
+    defined = RankFlip(metric, triplets[is_defined(metric, triplets)], target)
+    assert len(attack(defined, protocol=protocol)) == 2
+
+
+@every_case
+def test_undefined_on_the_way_is_refused_and_never_robust(attack: Attack) -> None:
+    # Both images of each triplet are defined; every other image is not.
+    triplets = random_triplets(2)
+    known = torch.cat([triplets.ref, triplets.p0, triplets.p1])
+
+    def only_these(ref: Tensor, x: Tensor) -> Tensor:
+        distance = (ref - x).square().mean(dim=(1, 2, 3))
+        seen = torch.stack([(known - image).abs().flatten(1).amax(dim=1).min() < 1e-6 for image in x])
+        return distance * seen / seen
+
+    metric = CallableMetric(only_these, MetricSpec("these", "These"), False, None, (0, 1))
+    title = (attack.attacks[0] if isinstance(attack, Strongest) else attack).title
+    with pytest.raises(UndefinedDistanceError) as caught:
+        attack(RankFlip(metric, triplets))
+    assert str(caught.value).startswith(f"These gives NaN for images that {title} tried")
+
+
+POWERLESS: list[Attack] = [
+    FGSM(grid=[0.001, 0.003]),
+    PGD(eps=0.003),
+    PGD(eps=4 / 255, step=1e-6, steps=30),
+    PGD(steps=1),
+    APGD(eps=0.003),
+    APGD(eps=0.003, norm="l2"),
+    Square(eps=0.003),
+    StAdvPGD(eps=0.003),
+    FlipRadius(norm="linf", largest=0.003),
+    FlipRadius(largest=0.003),
+    Strongest(attacks=standard_attacks(0.003)),
+]
+
+
+@pytest.mark.parametrize("attack", POWERLESS, ids=repr)
+def test_dials_that_change_no_image_of_8_bits_are_refused(attack: Attack) -> None:
+    problem = RankFlip(any_weights("l2"), random_triplets(1))
+    with pytest.raises(InputError, match=r"changes no image: .*smallest change is 1/255.*protocol=.paper"):
+        attack(problem)
+    assert len(attack(problem, protocol="paper")) == 1
+
+
+@pytest.mark.parametrize(
+    "attack", [PGD(eps=1 / 255, step=1 / 255, steps=1), APGD(eps=1 / 255), FGSM(grid=[1 / 255])]
+)
+def test_the_smallest_dials_that_can_change_an_image_are_accepted(attack: Attack) -> None:
+    result = attack(RankFlip(any_weights("l2"), random_triplets(2)))
+    assert result.linf.max() * 255 == pytest.approx(1, abs=1e-4)

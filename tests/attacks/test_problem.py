@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from simlib.attacks import RankFlip, Target
 from simlib.errors import InputError, UnknownNameError
+from simlib.metrics import Ensemble, Smoothed, Transformed
 from simlib.triplets import Triplets
 from tests.support import any_weights, random_triplets
 
@@ -102,3 +103,22 @@ def test_bad_problems_and_candidates_are_refused() -> None:
     for images in (triplets.p0[:1], triplets.p0 * 300, triplets.p0.double()):
         with pytest.raises(InputError):
             RankFlip(metric, triplets).margin(images)
+
+
+@pytest.mark.parametrize("wrong", [torch.nn.MSELoss(), torch.nn.MSELoss, "lpips-alex", torch.dist, None])
+def test_what_is_no_metric_is_refused_and_how_it_becomes_one_is_said(wrong: Any) -> None:
+    metric = any_weights("l2")
+    for use in (
+        lambda: RankFlip(wrong, random_triplets(1)),
+        lambda: Transformed(wrong),
+        lambda: Smoothed(wrong),
+        lambda: Ensemble([metric, wrong]),
+    ):
+        with pytest.raises(InputError, match=r"is no metric of simlib.*metrics\.load.*from_callable"):
+            use()
+
+
+def test_what_are_no_triplets() -> None:
+    images: Any = (torch.rand(1, 3, 8, 8),) * 3
+    with pytest.raises(InputError, match=r"triplets is a tuple.*Triplets\(ref, p0, p1\).*open_triplets"):
+        RankFlip(any_weights("l2"), images)

@@ -14,7 +14,7 @@ from tests.support import any_weights, random_triplets
 
 @pytest.fixture(scope="module")
 def result() -> AttackResult:
-    return PGD(steps=2)(RankFlip(any_weights("l2"), random_triplets(4)))
+    return PGD(steps=8)(RankFlip(any_weights("l2"), random_triplets(4)))
 
 
 def test_size_of_a_change_in_closed_form(result: AttackResult) -> None:
@@ -39,7 +39,7 @@ def test_joined_in_order(result: AttackResult) -> None:
 
 def test_only_like_results_join(result: AttackResult) -> None:
     other = FGSM()(RankFlip(any_weights("l2"), random_triplets(1)))
-    longer = dataclasses.replace(result, attack=PGD(steps=3))
+    longer = dataclasses.replace(result, attack=PGD(steps=9))
     for parts in ([result, other], [result, longer]):
         with pytest.raises(InputError, match="of one attack"):
             AttackResult.assemble(parts, 9)

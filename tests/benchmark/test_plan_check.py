@@ -100,3 +100,9 @@ def test_a_part_that_loses_all_it_attacks_or_shows_is_left_out(bare: Path) -> No
         assert left == attacking("l2")
         with pytest.raises(InputError, match="Nothing is left of the plan mine:\n  dists: weights absent"):
             without_absent(attacking("dists", transfer=transfer))
+
+
+def test_dials_that_are_powerless_together() -> None:
+    weak = PlannedAttack.of(PGD(eps=0.003))
+    (problem,) = problems_of(attacking("l2", attacks=(weak,)))
+    assert problem.startswith("[white_box]: PGD: PGD with eps=0.003") and "changes no image" in problem

@@ -45,3 +45,10 @@ def test_only_slow_layers_are_replaced(name: str, expected: int) -> None:
     speed_up_first_layer(network)
     assert sum(isinstance(module, FrozenStridedConv2d) for module in network.modules()) == expected
     assert list(network.state_dict()) == keys
+
+
+def test_second_derivatives() -> None:
+    with torch.random.fork_rng(devices=[]):
+        convolution = FrozenStridedConv2d(nn.Conv2d(3, 4, 5, 2, 1).double().requires_grad_(False))
+    images = torch.rand((1, 3, 9, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.autograd.gradgradcheck(lambda x: convolution(x).square(), (images.requires_grad_(),))

@@ -11,7 +11,6 @@ import torch
 from simlib.errors import InputError, OutOfMemoryError
 from simlib.kernels.device import (
     MemoryRanOut,
-    exact_convolutions,
     free_memory,
     in_fitting_batches,
     pick_device,
@@ -29,14 +28,6 @@ def test_auto_takes_the_gpu_where_there_is_one_and_memory_is_free() -> None:
 def test_absent_device(name: str) -> None:
     with pytest.raises(InputError, match="no device"):
         pick_device(name)
-
-
-def test_convolutions_are_exact_inside_and_as_before_outside() -> None:
-    before = torch.backends.cudnn.allow_tf32
-    with exact_convolutions():
-        assert not torch.backends.cudnn.allow_tf32
-        assert torch.backends.cudnn.deterministic
-    assert torch.backends.cudnn.allow_tf32 == before
 
 
 @pytest.mark.parametrize(

@@ -52,3 +52,11 @@ def test_finite_where_all_features_are_zero_and_defined_for_no_samples() -> None
     one = torch.autograd.grad(unit_distance(zero, b, weight).sum(), zero)[0]
     assert one.isfinite().all()
     assert unit_distance(b[:0], b[:0], weight).shape == (0,)
+
+
+def test_second_derivatives_also_where_all_features_are_zero() -> None:
+    a, b, weight = draw(2)
+    assert torch.autograd.gradgradcheck(lambda x, y: unit_distance(x, y, weight), (a, b))
+    blank = torch.zeros_like(b, requires_grad=True)
+    (gradient,) = torch.autograd.grad(unit_distance(a, blank, weight).sum(), blank, create_graph=True)
+    assert torch.autograd.grad(gradient.sum(), blank)[0].isfinite().all()

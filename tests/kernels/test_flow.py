@@ -88,3 +88,10 @@ def test_a_constant_flow_is_felt_at_the_edge_only(form: Smoothness) -> None:
     pairs = 20 * 2 + 4 * 3
     expected = pairs * (2**0.5 if form == "root" else 2)
     assert smoothness(flow, form).item() == pytest.approx(expected, abs=0.03)
+
+
+@every_form
+def test_second_derivatives_of_the_smoothness(form: Smoothness) -> None:
+    flow = draw((1, 2, 5, 4), 0, 1)[1].requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: smoothness(x, form), (flow,))
+    assert torch.autograd.gradgradcheck(lambda x: smoothness(x, form), (flow,))

@@ -15,6 +15,7 @@ from simlib.errors import InputError
 from simlib.metrics import Metric
 from simlib.report.published import EXAMPLE_TRIPLET
 from simlib.triplets import photos
+from tests.ambient import AMBIENT
 from tests.metrics.example_values import FILE, example, measurable, values
 from tests.support import any_weights, draw, load_or_skip
 
@@ -119,6 +120,48 @@ def test_the_same_in_double_precision(metric: Metric, side: int) -> None:
         exact = metric(ref.double(), x.double())
     assert exact.dtype == torch.float64
     torch.testing.assert_close(single.double(), exact, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_nothing_that_a_caller_has_set_changes_a_value(metric: Metric, side: int) -> None:
+    ref, x = draw(0, 2, side), draw(1, 2, side)
+    expected, (_, gradient) = metric(ref, x), value_and_gradient(metric, ref, x)
+    for name, ambient in AMBIENT.items():
+        with ambient():
+            assert torch.equal(metric(ref, x), expected), name
+            anchor = metric.anchor(ref)
+            assert torch.equal(anchor(x), expected), name
+        # What was made under another setting works without it.
+        assert torch.equal(anchor(x), expected), name
+        variable = x.clone().requires_grad_()
+        if metric.spec.differentiable:
+            assert torch.equal(torch.autograd.grad(anchor(variable).sum(), variable)[0], gradient), name
+
+
+def test_second_derivatives(metric: Metric) -> None:
+    if not metric.spec.differentiable:
+        return
+    side, size = max(32, metric.spec.least_side), 1e-8
+    ref, x = (draw(seed, 1, side).double() * 0.8 + 0.1 for seed in (0, 1))
+    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    with in_double_precision(metric):
+        anchor, variable = metric.anchor(ref), x.clone().requires_grad_()
+        (gradient,) = torch.autograd.grad(anchor(variable).sum(), variable, create_graph=True)
+        (found,) = torch.autograd.grad((gradient * direction).sum(), variable)
+        ahead, behind = (value_and_gradient(metric, ref, x + sign * size * direction)[1] for sign in (1, -1))
+    expected = (ahead - behind) / (2 * size)
+    # A difference of two gradients loses half of their digits; of a network, the second derivative is small.
+    lost = 1e-6 * float(gradient.detach().abs().max())
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02 * float(expected.abs().max()) + lost)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused(metric: Metric, side: int, dtype: torch.dtype) -> None:
+    halves = draw(0, 2, side).to(dtype)
+    with pytest.raises(InputError, match=r"torch\.b?float16.*torch\.float32 and torch\.float64"):
+        metric(halves, halves)
+    with pytest.raises(InputError, match=r"torch\.float32 and torch\.float64"):
+        metrics.load(metric.spec.name, dtype=dtype)
 
 
 def test_an_anchor_with_the_same_values(metric: Metric, side: int) -> None:

@@ -139,7 +139,7 @@ def test_a_gradient_that_is_not_there_is_reported_at_load(what: str) -> None:
     assert metric.spec == replace(SPEC, differentiable=False)
     problem = RankFlip(metric, random_triplets(2, 16))
     with pytest.raises(NoGradientError):
-        PGD(steps=2)(problem)
+        PGD(steps=8)(problem)
     assert len(Square(queries=5)(problem).images) == 2
 
 
@@ -210,3 +210,31 @@ def test_a_registered_function_keeps_its_spec_and_what_was_found(monkeypatch: py
         metric = metrics.load("steps", dtype=torch.float64)
     assert isinstance(metric, CallableMetric)
     assert metric.spec == replace(spec, differentiable=False, symmetric=metric.spec.symmetric)
+
+
+@pytest.mark.parametrize(
+    ("function", "spec", "message"),
+    [
+        ("squared", SPEC, "function is 'squared'"),
+        (nn.MSELoss, SPEC, "function is the class MSELoss"),
+        (squared, "mine", r'spec is .mine.*MetricSpec\("mine", "Mine"\)'),
+    ],
+)
+def test_what_is_no_function_or_no_spec(function: Any, spec: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_callable(function, spec)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_a_gradient_is_found_also_where_the_caller_wants_none(mode: Any) -> None:
+    with mode():
+        metric = from_callable(squared, SPEC)
+    assert metric.spec.differentiable
+
+
+def test_a_metric_that_was_loaded_and_moved_in_inference_mode_works_outside_it() -> None:
+    ref, x = torch.rand(2, 1, 3, 32, 32).double()
+    with torch.inference_mode():
+        metric = metrics.load("st-lpips-alex").double()
+    (gradient,) = torch.autograd.grad(metric(ref, x.requires_grad_()).sum(), x)
+    assert gradient.any()

@@ -90,6 +90,13 @@ def test_counts_are_whole_numbers_above_zero(count: Any) -> None:
 
 
 @both
+@pytest.mark.parametrize("seed", [-1, 1.5, None, "1", True])
+def test_seeds_are_whole_numbers(wrap: Any, seed: Any) -> None:
+    with pytest.raises(InputError, match=f"seed is {seed!r}"):
+        wrap(any_weights("l2"), seed=seed)
+
+
+@both
 def test_images_of_any_dtype_and_size_in_turn(wrap: Any) -> None:
     """A metric without weights takes any dtype; masks and noise of one size are not used for another."""
     metric = wrap(any_weights("l2"))

@@ -177,3 +177,35 @@ def test_the_example_triplet_of_lpips() -> None:
         assert np.array_equal(getattr(example, part)[0].permute(1, 2, 0).mul(255).round().numpy(), levels)
     with pytest.raises(InputError, match=r"no image file .*absent/ex_ref\.png"):
         example_triplet(data / "absent")
+
+
+def test_three_tensors_are_enough() -> None:
+    images = {part: GOOD[part] for part in ("ref", "p0", "p1")}
+    made = Triplets(**images)
+    assert made.judge.isnan().all() and made.judge.dtype == torch.float32
+    assert len(set(made.names)) == len(set(made.photographs)) == 4
+    assert made.distortions == (("unknown", "unknown"),) * 4
+    assert Triplets(**images, judge=GOOD["judge"]).label_source == "human"
+
+
+def test_made_names_are_those_of_the_images_wherever_they_stand() -> None:
+    ref, p0, p1 = (GOOD[part] for part in ("ref", "p0", "p1"))
+    made = Triplets(ref, p0, p1)
+    backwards = Triplets(ref.flip(0), p0.flip(0), p1.flip(0))
+    assert backwards.names == made.names[::-1]
+    assert Triplets(ref.double(), p0.double(), p1.double()).names == made.names
+    assert not set(Triplets(ref, p1, p0).names) & set(made.names)
+    assert Triplets(ref, p1, p0).photographs == made.photographs
+    first = torch.zeros(3, dtype=torch.long)
+    twice = Triplets(ref[first], p0[first], p1[first])
+    assert twice.names == (made.names[0], f"{made.names[0]}-2", f"{made.names[0]}-3")
+    assert len(set(twice.photographs)) == 1
+
+
+def test_images_and_labels_are_kept_without_a_graph() -> None:
+    ref, p0, p1, judge = (GOOD[part].clone().requires_grad_() for part in ("ref", "p0", "p1", "judge"))
+    made = Triplets(ref * 0.5, p0, p1, judge)
+    assert not any(each.requires_grad for each in (made.ref, made.p0, made.p1, made.judge))
+    with torch.inference_mode():
+        made = Triplets(ref * 0.5, p0 * 0.5, p1 * 0.5)
+    assert not any(each.is_inference() for each in (made.ref, made.p0, made.p1, made.judge))
