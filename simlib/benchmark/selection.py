@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simlib.errors import InputError, unknown_name
+from simlib.errors import InputError, UndefinedDistanceError, unknown_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,7 +54,7 @@ def groups(rows: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
 
 
 def once(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows as they are; an InputError says that a triplet occurs twice."""
+    """Return rows as they are; an InputError says that a triplet occurs twice, or has no defined distance."""
     frame: Any = rows
     twice = frame["triplet"].duplicated().to_numpy(bool)
     if twice.any():
@@ -63,6 +63,16 @@ def once(rows: pd.DataFrame) -> pd.DataFrame:
             f"Triplet {row['triplet']} occurs twice for {row['attack']} on {row['source']}, judged by "
             f"{row['target']}. Give rows of one plan, in which no two attacks share a title."
         )
+    for before in ("distance", "attacked"):
+        with np.errstate(invalid="ignore"):
+            undefined = np.isnan(numbers(rows, f"{before}0") - numbers(rows, f"{before}1"))
+        if undefined.any():
+            row = frame.iloc[int(undefined.argmax())]
+            raise UndefinedDistanceError(
+                f"{row['target']} has no defined distance for {int(undefined.sum())} of {len(rows)} triplets "
+                f"of {row['attack']} on {row['source']}, the first {row['triplet']}. They are neither "
+                "flipped nor robust. Leave these rows out, and say so."
+            )
     return rows
 
 

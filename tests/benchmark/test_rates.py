@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Any
 
@@ -18,7 +19,7 @@ from simlib.benchmark.rates import (
     white_box_table,
 )
 from simlib.benchmark.statistics import Rate, wilson
-from simlib.errors import InputError, UnknownNameError
+from simlib.errors import InputError, UndefinedDistanceError, UnknownNameError
 from tests.benchmark.benchmark_rows import NAN, counts, each_of, group_of, joined, random_rows, rows_of
 
 drawn = given(st.integers(0, 2**31), st.integers(1, 30))
@@ -265,15 +266,31 @@ def test_no_rows() -> None:
     assert by_distortion(own.head(0)) == []
 
 
+TABLES = (
+    white_box_table,
+    transfer_matrix,
+    lambda rows: trade_off(rows, "PGD"),
+    lambda rows: compare_targets(rows, "a", "PGD"),
+    by_margin,
+)
+
+
 def test_a_triplet_that_is_there_twice() -> None:
     own, judged = rows_of("a", "PGD"), rows_of("a", "PGD", "b")
-    tables = [
-        white_box_table,
-        transfer_matrix,
-        lambda rows: trade_off(rows, "PGD"),
-        lambda rows: compare_targets(rows, "a", "PGD"),
-        by_margin,
-    ]
-    for table, rows, judge in zip(tables, (own, judged, own, judged, own), "ababa", strict=True):
+    for table, rows, judge in zip(TABLES, (own, judged, own, judged, own), "ababa", strict=True):
         with pytest.raises(InputError, match=f"triplet 0 occurs twice for PGD on a, judged by {judge}"):
             table(joined(rows, rows))
+
+
+@pytest.mark.parametrize("column", ["distance0", "attacked1"])
+def test_a_triplet_without_a_defined_distance_is_neither_flipped_nor_robust(column: str) -> None:
+    columns: Any = {column: [0.5, math.nan, 0.5, math.nan]}
+    own, judged = (rows_of("a", "PGD", each, **columns) for each in "ab")
+    for table, rows in zip(TABLES, (own, judged, own, judged, own), strict=True):
+        with pytest.raises(UndefinedDistanceError, match="2 of 4 triplets of PGD on a, the first triplet 1"):
+            table(rows)
+
+
+def test_two_infinite_distances_are_no_defined_ones() -> None:
+    with pytest.raises(UndefinedDistanceError, match="4 of 4 triplets"):
+        white_box_table(rows_of("a", "PGD", attacked0=math.inf, attacked1=math.inf))
