@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from simlib.kernels.noise import Draws
 from simlib.metrics.metric import Metric
 
 _USUAL_SIDE, _PAIRS, _REPEATS = 64, 4, 5
@@ -35,8 +36,7 @@ def measure_time(metric: Metric, device: torch.device | str = "cpu") -> Timing:
     of float32, on the device.
     """
     side = max(_USUAL_SIDE, metric.spec.least_side)
-    generator = torch.Generator().manual_seed(0)
-    ref, x = (torch.rand((_PAIRS, 3, side, side), generator=generator).to(device) for _ in range(2))
+    ref, x = Draws(["ref", "x"], 0, device).uniform(_PAIRS, 3, side, side)
 
     def both() -> None:
         variable = x.clone().requires_grad_()

@@ -93,7 +93,7 @@ def photos(
     prefix = _prefix(folder, seed, side)
     return Triplets(
         *images,
-        judge=torch.tensor([change.judge for change in changes], dtype=torch.float32),
+        judge=torch.tensor([change.judge for change in changes], dtype=torch.float32, device="cpu"),
         names=tuple(f"{prefix}-{number:06d}-{_plain(name)}" for number, name in enumerate(names, first)),
         photographs=names,
         distortions=tuple((describe(change.steps[0]), describe(change.steps[1])) for change in changes),

@@ -101,7 +101,7 @@ class TripletFiles:
     @cached_property
     def judge(self) -> torch.Tensor:
         """The labels, float32 tensor ``(N,)``."""
-        return torch.tensor([row.judge for row in self.rows], dtype=torch.float32)
+        return torch.tensor([row.judge for row in self.rows], dtype=torch.float32, device="cpu")
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -205,7 +205,7 @@ def example_triplet(folder: str | os.PathLike[str]) -> Triplets:
     """
     return Triplets(
         **{part: read_image(Path(folder) / f"ex_{part}.png").unsqueeze(0) for part in _IMAGES},
-        judge=torch.full((1,), float("nan")),
+        judge=torch.full((1,), float("nan"), dtype=torch.float32, device="cpu"),
         names=("lpips-example",),
         photographs=("lpips-example",),
         distortions=(("unknown", "unknown"),),

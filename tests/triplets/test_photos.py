@@ -15,6 +15,8 @@ from PIL import Image
 
 from simlib.errors import InputError
 from simlib.triplets import EMBEDDED, Triplets, photos
+from simlib.triplets.ladders import harder_ladders
+from tests.ambient import AMBIENT
 from tests.triplets.stored_triplets import assert_same
 
 
@@ -184,3 +186,17 @@ def test_folders_that_are_absent_or_empty_are_refused(tmp_path: Path) -> None:
 def test_numbers_out_of_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         photos(**arguments)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_nothing_that_a_caller_has_set_changes_a_triplet() -> None:
+    expected, ladders = photos(2, side=16), harder_ladders(photos(2, side=16), ratios=[1.5])
+    for name, ambient in AMBIENT.items():
+        with ambient():
+            found = photos(2, side=16)
+            harder = harder_ladders(found, ratios=[1.5])
+        for made, right in ((found, expected), (harder, ladders)):
+            for part in ("ref", "p0", "p1", "judge"):
+                tensor = getattr(made, part)
+                assert torch.equal(tensor.nan_to_num(), getattr(right, part).nan_to_num()), name
+                assert not tensor.is_inference()
