@@ -6,8 +6,7 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import nbformat
 from plotly.offline import get_plotlyjs
 
+from simlib.book.children import Children, python
 from simlib.book.notebooks import (
     KERNEL,
     find_notebooks,
@@ -107,7 +107,7 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> int:
         arguments: further ones for JupyterLab, such as ``--no-browser``.
     """
     search = [str(folder / ".jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    command = python("-m", "jupyterlab", f"--ServerApp.root_dir={folder}")
     workspaces = folder / ".jupyter" / "workspaces"
     command += [
         f"--LabApp.default_url=/lab/tree/{START}",
@@ -116,7 +116,14 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> int:
         *arguments,
     ]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(search)}
-    return subprocess.run(command, env=environment, check=False).returncode
+    with Children() as children, children.started(command, environment, in_terminal=True) as process:
+        # Ctrl-C reaches JupyterLab, too, which asks whether it is meant
+        former = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            process.wait()
+        finally:
+            signal.signal(signal.SIGINT, former)
+    return process.returncode
 
 
 def bring_back(names: Sequence[str], folder: Path, root: Path | None = None) -> list[Path]:
