@@ -30,6 +30,7 @@ from simlib.book.notebooks import (
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
 from simlib.files import sha256_of, written_whole
+from simlib.report.display import LIVE
 
 START = "start.md"
 _MADE = ".made.json"
@@ -113,6 +114,7 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> int:
         f"--LabApp.default_url=/lab/tree/{START}",
         f"--LabApp.workspaces_dir={workspaces}",
         f"--LabApp.extra_labextensions_path={folder / _EXTENSIONS}",
+        f"--FileContentsManager.pre_save_hook={drop_dials.__module__}.{drop_dials.__name__}",
         *arguments,
     ]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(search)}
@@ -124,6 +126,18 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> int:
         finally:
             signal.signal(signal.SIGINT, former)
     return process.returncode
+
+
+def drop_dials(model: dict[str, Any], **_: Any) -> None:
+    """Take out of a notebook, before Jupyter saves it, what another kernel could not show; figures stay.
+
+    Args:
+        model: as the server of Jupyter has it, with the notebook as its ``content``.
+    """
+    if model["type"] == "notebook":
+        for cell in model["content"]["cells"]:
+            if "outputs" in cell:
+                cell["outputs"] = [each for each in cell["outputs"] if LIVE not in each.get("data", {})]
 
 
 def bring_back(names: Sequence[str], folder: Path, root: Path | None = None) -> list[Path]:
