@@ -15,15 +15,18 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from nbformat.v4 import new_output
 from playwright.sync_api import Page, sync_playwright
 
-from simlib.book.lab import START, bring_back, make_copies
+from simlib.book.lab import START, bring_back, drop_dials, make_copies
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, text_of, write_notebook
 from simlib.book.stage import build_book
 from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
+from simlib.report.display import LIVE, WIDGET
 from tests.browser import ARGUMENTS
+from tests.cli.test_signals import COMMAND
 from tests.conftest import ROOT
 
 ENOUGH = 300_000
@@ -162,6 +165,48 @@ def test_what_cannot_be_done_is_refused(root: Path, tmp_path: Path) -> None:
         bring_back(["metrics", "triplets"], tmp_path / "lab", root)
     assert not (root / "notebooks" / "metrics.ipynb").exists()
     assert (root / "notebooks" / "triplets.py").read_text() == before
+
+
+def test_jupyterlab_is_started_without_the_files_of_the_caller_and_ends_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program stands in for JupyterLab; it says which process it is, and goes on for long."""
+    told = tmp_path / "told"
+    (tmp_path / "random.py").write_text("raise SystemExit('imported from where the caller is')")
+    (tmp_path / "stand-in").mkdir()
+    (tmp_path / "stand-in" / "jupyterlab.py").write_text(
+        "import os, pathlib, random, sys, time\n"
+        f"told = pathlib.Path({str(told)!r})\n"
+        "told.with_suffix('.part').write_text(f'{os.getpid()} {sys.argv[1:]}')\n"
+        "told.with_suffix('.part').rename(told)\n"
+        "time.sleep(300)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "stand-in"), str(ROOT)]))
+    command = [sys.executable, "-P", "-c", COMMAND, "lab", "--folder", str(tmp_path / "lab"), "--", "--mine"]
+    # beside the book, which is found from the package
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not told.exists():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    number, _, arguments = told.read_text().partition(" ")
+    assert "--mine" in arguments and "pre_save_hook=simlib.book.lab.drop_dials" in arguments
+    # JupyterLab asks first whether Ctrl-C is meant
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (128 + signal.SIGTERM, "simlib: ended by SIGTERM\n")
+    assert not psutil.pid_exists(int(number))
+
+
+def test_a_notebook_is_saved_without_the_dials_of_its_kernel() -> None:
+    outputs = [{"data": {LIVE: "", WIDGET: {}}}, {"data": {WIDGET: {}}}, {"output_type": "stream"}]
+    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
+    drop_dials({"type": "notebook", "content": {"cells": cells}}, path="one.ipynb", contents_manager=None)
+    assert cells[1]["outputs"] == outputs[1:]
+    drop_dials({"type": "file", "content": "text"})
 
 
 # In the browser

@@ -94,6 +94,36 @@ def test_a_command_that_is_killed_leaves_no_kernel(
         time.sleep(0.1)
 
 
+PLAN = """
+device = "cpu"
+shard_size = 4
+[data]
+source = "photos"
+n = 100000
+[white_box]
+metrics = ["l2"]
+attacks = [{attack = "fgsm"}]
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_is_ended_keeps_what_is_whole(tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text(PLAN)
+    command = [sys.executable, "-c", COMMAND, "run", "long.toml", "--store", "store"]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True)
+    until = time.monotonic() + 100
+    while not list(tmp_path.glob("store/rows/*.parquet")):
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    last = "What is finished is stored; the same command goes on from there.\nsimlib: ended by SIGTERM\n"
+    assert told.endswith(last)
+    assert {path.suffix for path in tmp_path.glob("store/rows/*")} == {".parquet"}
+
+
 def test_only_signals_that_would_end_the_process_are_taken_and_only_for_the_time_of_a_command() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
