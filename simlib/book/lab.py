@@ -29,7 +29,7 @@ from simlib.book.notebooks import (
 )
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
-from simlib.files import sha256_of, written_whole
+from simlib.files import make_folder, sha256_of, written_whole
 from simlib.report.display import LIVE
 
 START = "start.md"
@@ -90,7 +90,10 @@ def make_copies(folder: Path, root: Path | None = None) -> list[str]:
         _write(folder / _MADE, json.dumps(made, indent=1))
     for path in sorted((root / "book").glob("*.md")):
         _write(folder / "book" / path.name, path.read_text("utf-8"))
-    shutil.copytree(root / "book" / "_static", folder / "book" / "_static", dirs_exist_ok=True)
+    try:
+        shutil.copytree(root / "book" / "_static", folder / "book" / "_static", dirs_exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Copies cannot be put into {folder}: {error}. Choose another --folder.") from error
     _write(folder / START, _start_page(root, titles))
     _write(folder / ".jupyter" / "labconfig" / "default_setting_overrides.json", json.dumps(_SETTINGS))
     extension = folder / _EXTENSIONS / _FIGURES["name"]
@@ -246,6 +249,6 @@ def _made(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -39,6 +39,7 @@ from simlib.checkout import (
     repository,
 )
 from simlib.errors import InputError, NotebookError, OutputError
+from simlib.files import why_not_written
 
 # the package can be run by `python -m`, but then knows nothing of the end of this process
 _PAPERMILL = "from papermill.cli import papermill; papermill()"
@@ -241,9 +242,9 @@ def _problem(executed: Path, log: Sequence[str]) -> str:
         cells = read_notebook(executed).cells if executed.exists() else []
     except NotebookError:
         # only papermill writes this file, and a cell that raised would be in it
-        if last.startswith("OSError"):
+        if why := why_not_written(last):
             raise OutputError(
-                f"A notebook cannot be written to {executed.parent}: {last}. "
+                f"A notebook cannot be written to {executed.parent}: {why}. "
                 "Make room there, or choose another folder with --output."
             ) from None
         cells = []

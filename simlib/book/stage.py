@@ -18,7 +18,7 @@ from simlib.book.staleness import edited, other_dials, published_dials, run_of, 
 from simlib.book.values import Values
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
-from simlib.files import Lock, make_folder
+from simlib.files import Lock, make_folder, why_not_written
 
 # the cell of this tag draws the picture that stands for the book: in its first page and its README
 TEASER_TAG = "teaser"
@@ -172,6 +172,8 @@ def _render(source: Path, work: Path) -> Path:
     with Children() as children, children.started(command, environment) as process:
         told = process.stdout.read() if process.stdout else ""
     if process.returncode:
+        if why := why_not_written(told):
+            raise OutputError(f"The book cannot be rendered in {work}: {why}. Make room there.")
         problems = [line for line in told.splitlines() if "WARNING" in line or "ERROR" in line]
         raise InputError(
             f"The book in {source} has problems:\n"

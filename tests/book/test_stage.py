@@ -150,3 +150,15 @@ def test_a_build_that_is_ended_leaves_the_former_pages_and_no_scratch(executed: 
     assert (process.returncode, told) == (128 + signal.SIGTERM, "simlib: ended by SIGTERM\n")
     assert [path.name for path in output.parent.iterdir()] == ["pages"]
     assert (output / PAGE).read_text() == "former"
+
+
+@pytest.mark.slow
+def test_a_disk_that_is_full_is_told(executed: Path, tmp_path: Path) -> None:
+    code = "import resource, sys; from pathlib import Path; from simlib.book.stage import build_book; "
+    code += "resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)); "
+    code += "build_book(*map(Path, sys.argv[1:]))"
+    command = [sys.executable, "-c", code, str(executed), str(tmp_path / "pages"), str(tmp_path)]
+    told = subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()[-1]
+    assert told.startswith("simlib.errors.OutputError: The book cannot be rendered in ")
+    assert told.endswith("[Errno 27] File too large. Make room there.")
+    assert not (tmp_path / "pages").exists()
