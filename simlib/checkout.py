@@ -15,9 +15,6 @@ DATA_VARIABLE = "SIMLIB_DATA"
 PROFILE_VARIABLE = "SIMLIB_PROFILE"
 """Names the profile to a notebook that is executed."""
 
-HEADLESS_VARIABLE = "SIMLIB_HEADLESS"
-"""Is set where a program executes a notebook and nobody turns its dials."""
-
 RESULTS_VARIABLE = "SIMLIB_RESULTS"
 """Names the folder that chapters write results of a benchmark into; "results" where one works, without it."""
 

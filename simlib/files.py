@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,14 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from simlib.errors import InputError, OutputError
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+def why_not_written(told: str) -> str:
+    """Return what another program in Python has told of a disk that takes no more; empty if nothing."""
+    found = (match for match in re.finditer(r"\[Errno (\d+)\] [^:\n)]+", told))
+    return next((match[0] for match in found if int(match[1]) in _NO_ROOM), "")
 
 
 @contextlib.contextmanager

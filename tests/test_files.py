@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from simlib.errors import OutputError
-from simlib.files import Lock, sha256_of, written_whole
+from simlib.files import Lock, sha256_of, why_not_written, written_whole
 
 
 @pytest.mark.parametrize("failure", [None, OSError("disk full"), ValueError("wrong"), KeyboardInterrupt()])
@@ -105,3 +105,12 @@ def test_a_place_where_no_lock_can_be_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"Cannot lock .*s1\.lock"):
         Lock(tmp_path / "file" / "s1.lock").acquire(wait=True)
+
+
+def test_a_disk_that_takes_no_more_is_found_in_what_a_program_tells() -> None:
+    told = (
+        "Traceback\nOSError: [Errno 2] No such file\nOSError: [Errno 28] No space left on device: 'a.txt'\n"
+    )
+    assert why_not_written(told) == "[Errno 28] No space left on device"
+    assert why_not_written("(exception: [Errno 27] File too large)") == "[Errno 27] File too large"
+    assert why_not_written("OSError: [Errno 2] No such file") == why_not_written("") == ""

@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from simlib.errors import AbsentPackageError, EngineError, InputError, install_hint
@@ -81,11 +85,39 @@ def connect(address: str | None, cpus: int | None) -> tuple[Any, contextlib.Exit
     return ray, connection
 
 
+class _Folders(list[str]):
+    """The folders that workers import from besides their own: never the one where the caller merely is."""
+
+    def extend(self, folders: Any) -> None:
+        """Take those that this process imports from."""
+        known = {os.path.abspath(folder) for folder in sys.path}
+        super().extend(folder for folder in folders if folder in known)
+
+
+def _init(ray: Any, address: str, **options: Any) -> None:
+    """Start or join a cluster; what signals do, and what can be imported, stays as it was."""
+    job = ray.job_config.JobConfig()
+    job._py_driver_sys_path = _Folders()
+    with _own_signals():
+        ray.init(address, job_config=job, **options, **_QUIET)
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Give SIGTERM back the meaning that it had: Ray would end this process without its own exit code."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
+
+
 def _start(ray: Any, cpus: int | None) -> None:
     """Start a cluster on this machine, which ends with this process."""
     for left in reversed(range(_STARTS)):
         try:
-            ray.init("local", num_cpus=cpus, include_dashboard=False, **_QUIET)
+            _init(ray, "local", num_cpus=cpus, include_dashboard=False)
             return
         except Exception as error:  # of no class of its own where processes took too long to start
             ray.shutdown()
@@ -108,7 +140,7 @@ def _join(ray: Any, address: str) -> None:
             f"--port={port}`, or leave the address out to start one on this machine."
         ) from error
     try:
-        ray.init(address, **_QUIET)
+        _init(ray, address)
     except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
         raise EngineError(
             f"The Ray cluster at {address!r} cannot be joined: {error} "

@@ -91,10 +91,10 @@ def _device(name: str, value: Any) -> None:
 
 def _data(name: str, value: Any) -> None:
     _text(name, value)
-    if value not in ("photos", "bapps") and not (value and Path(value).exists()):
+    if value not in ("photos", "bapps") and not (value and Path(value).expanduser().exists()):
         raise InputError(
             f"{name} is {value!r}, and there is no such folder or file. "
-            'Give "photos", "bapps", or the full path of a folder or CSV file.'
+            'Give "photos", "bapps", or the path of a folder or CSV file.'
         )
 
 

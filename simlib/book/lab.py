@@ -6,8 +6,7 @@ import json
 import os
 import platform
 import shutil
-import subprocess
-import sys
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import nbformat
 from plotly.offline import get_plotlyjs
 
+from simlib.book.children import Children, python
 from simlib.book.notebooks import (
     KERNEL,
     find_notebooks,
@@ -29,7 +29,8 @@ from simlib.book.notebooks import (
 )
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
-from simlib.files import sha256_of, written_whole
+from simlib.files import make_folder, sha256_of, written_whole
+from simlib.report.display import LIVE
 
 START = "start.md"
 _MADE = ".made.json"
@@ -89,7 +90,10 @@ def make_copies(folder: Path, root: Path | None = None) -> list[str]:
         _write(folder / _MADE, json.dumps(made, indent=1))
     for path in sorted((root / "book").glob("*.md")):
         _write(folder / "book" / path.name, path.read_text("utf-8"))
-    shutil.copytree(root / "book" / "_static", folder / "book" / "_static", dirs_exist_ok=True)
+    try:
+        shutil.copytree(root / "book" / "_static", folder / "book" / "_static", dirs_exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"Copies cannot be put into {folder}: {error}. Choose another --folder.") from error
     _write(folder / START, _start_page(root, titles))
     _write(folder / ".jupyter" / "labconfig" / "default_setting_overrides.json", json.dumps(_SETTINGS))
     extension = folder / _EXTENSIONS / _FIGURES["name"]
@@ -107,16 +111,36 @@ def open_lab(folder: Path, arguments: Sequence[str] = ()) -> int:
         arguments: further ones for JupyterLab, such as ``--no-browser``.
     """
     search = [str(folder / ".jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
-    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={folder}"]
+    command = python("-m", "jupyterlab", f"--ServerApp.root_dir={folder}")
     workspaces = folder / ".jupyter" / "workspaces"
     command += [
         f"--LabApp.default_url=/lab/tree/{START}",
         f"--LabApp.workspaces_dir={workspaces}",
         f"--LabApp.extra_labextensions_path={folder / _EXTENSIONS}",
+        f"--FileContentsManager.pre_save_hook={drop_dials.__module__}.{drop_dials.__name__}",
         *arguments,
     ]
     environment = {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(search)}
-    return subprocess.run(command, env=environment, check=False).returncode
+    with Children() as children, children.started(command, environment, in_terminal=True) as process:
+        # Ctrl-C reaches JupyterLab, too, which asks whether it is meant
+        former = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            process.wait()
+        finally:
+            signal.signal(signal.SIGINT, former)
+    return process.returncode
+
+
+def drop_dials(model: dict[str, Any], **_: Any) -> None:
+    """Take out of a notebook, before Jupyter saves it, what another kernel could not show; figures stay.
+
+    Args:
+        model: as the server of Jupyter has it, with the notebook as its ``content``.
+    """
+    if model["type"] == "notebook":
+        for cell in model["content"]["cells"]:
+            if "outputs" in cell:
+                cell["outputs"] = [each for each in cell["outputs"] if LIVE not in each.get("data", {})]
 
 
 def bring_back(names: Sequence[str], folder: Path, root: Path | None = None) -> list[Path]:
@@ -225,6 +249,6 @@ def _made(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with written_whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -14,6 +14,7 @@ from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
 from simlib.errors import InputError, NotebookError, unknown_name
 from simlib.files import written_whole
+from simlib.report.display import LIVE, WIDGET
 
 # programs note there when and where each cell ran, and what widgets showed, which differs in every run
 _RUN_METADATA = ("papermill", "execution", "ExecuteTime", "widgets", "trusted")
@@ -112,8 +113,10 @@ def title_of(notebook: Any) -> str:
     return str(notebook.cells[0].source).partition("\n")[0].removeprefix("# ")
 
 
-def _is_bar(output: Any) -> bool:
-    return output.get("name") == "stderr" and "\r" in output.get("text", "")
+def _is_passing(output: Any) -> bool:
+    """Say whether an output is a bar, or lives as long as its kernel only."""
+    bar = output.get("name") == "stderr" and "\r" in output.get("text", "")
+    return bar or LIVE in output.get("data", {})
 
 
 def _ids(notebook: Any) -> list[str]:
@@ -152,17 +155,25 @@ def tags(cell: Any) -> list[str]:
     return list(cell.get("metadata", {}).get("tags", []))
 
 
+def place_of(cell: Any, number: int) -> str:
+    """Name a cell in a message: its number, from 1, in the chapter, and its first line."""
+    return f"cell {number} ({cell.source.strip().partition(chr(10))[0]})"
+
+
 def was_added(cell: Any) -> bool:
     """Say whether papermill added this cell to the notebook."""
     return not _ADDED_TAGS.isdisjoint(tags(cell))
 
 
 def strip_run(notebook: Any) -> None:
-    """Take out, in place, what programs add: cells of papermill, paths, times, bars, the state of widgets."""
+    """Take out, in place, what programs add: cells of papermill, paths, times, bars, widgets of a kernel."""
     notebook.cells = [cell for cell in notebook.cells if not was_added(cell)]
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [output for output in cell.outputs if not _is_bar(output)]
+            cell.outputs = [output for output in cell.outputs if not _is_passing(output)]
+            for data in (output.get("data", {}) for output in cell.outputs):
+                if data.keys() - {WIDGET, "text/plain"}:
+                    data.pop(WIDGET, None)
     for holder in (notebook, *notebook.cells):
         for key in _RUN_METADATA:
             holder.metadata.pop(key, None)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,24 +10,20 @@ from typing import Any
 import yaml
 
 from simlib.book.notebooks import read_source, tags
+from simlib.book.values import Values, Written, constant, from_here
 from simlib.errors import InputError, unknown_name
 
 # the key of a profile under which stand the values for every notebook that has the parameter
 COMMON = "all"
 
-Values = dict[str, Any]
 
-
-def known_parameters(notebooks: Mapping[str, Path]) -> dict[str, set[str]]:
-    """Return for each notebook the names that its parameters cell assigns.
+def known_parameters(notebooks: Mapping[str, Path]) -> dict[str, Values]:
+    """Return for each notebook what its parameters cell assigns, as :func:`defaults_of` does.
 
     Raises:
         NotebookError: a notebook has no parameters cell.
     """
-    return {
-        name: {parameter for parameter, _ in _assigned(_parameters_cell(read_source(path)).source)}
-        for name, path in notebooks.items()
-    }
+    return {name: defaults_of(read_source(path)) for name, path in notebooks.items()}
 
 
 def load_profile(folder: Path, profile: str) -> dict[str, Values]:
@@ -51,25 +45,21 @@ def load_profile(folder: Path, profile: str) -> dict[str, Values]:
     return {str(name): dict(part or {}) for name, part in content.items()}
 
 
-def parse_override(text: str) -> tuple[str, str, Any]:
+def parse_override(text: str) -> tuple[str, str, Written]:
     """Return notebook (``all`` when none is named), parameter and value of ``[NOTEBOOK.]NAME=VALUE``.
 
     Raises:
-        InputError: the text has no ``=``, or its value is neither JSON nor YAML.
+        InputError: the text has no ``=``.
     """
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise InputError(f"Parameter {text!r} must look like NAME=VALUE or NOTEBOOK.NAME=VALUE.")
     notebook, _, parameter = name.strip().rpartition(".")
-    # YAML takes words without quotes, but also a number like 5e-4 for a word
-    for read in (json.loads, yaml.safe_load):
-        with contextlib.suppress(json.JSONDecodeError, yaml.YAMLError):
-            return notebook or COMMON, parameter, read(value)
-    raise InputError(f"The value of parameter {text!r} cannot be read: put it in quotes.")
+    return notebook or COMMON, parameter, Written(value.strip())
 
 
 def resolve(
-    known: Mapping[str, set[str]],
+    known: Mapping[str, Values],
     selected: Iterable[str],
     profile: Mapping[str, Values],
     overrides: Mapping[str, Values],
@@ -77,27 +67,35 @@ def resolve(
     """Return the values that each selected notebook is run with.
 
     Args:
-        known: the parameters that each notebook of the book declares.
+        known: the parameters that each notebook of the book declares, with their defaults.
         selected: the notebooks that are about to run.
         profile: values by notebook name or ``all``.
-        overrides: likewise; they win over the profile.
+        overrides: likewise; they win over the profile. One that is :class:`~simlib.book.values.Written` is
+            read as its default is; a relative path is meant from the working directory.
 
     Raises:
         UnknownNameError: a notebook or a parameter that does not exist, with the nearest that does.
+        InputError: a written value that is none for its parameter.
     """
     selected = list(selected)
     _check(known, profile)
     _check({name: known[name] for name in selected}, overrides)
     resolved = {}
     for name in selected:
-        given: Values = {}
-        for source in (profile, overrides):
-            given |= {**source.get(COMMON, {}), **source.get(name, {})}
-        resolved[name] = {key: value for key, value in given.items() if key in known[name]}
+        declared, (given, set_here) = known[name], (_for(name, each) for each in (profile, overrides))
+        for key, value in set_here.items():
+            if key in declared:
+                read = value.read(f"{name}.{key}", declared[key]) if isinstance(value, Written) else value
+                given[key] = from_here(key, read)
+        resolved[name] = {key: value for key, value in given.items() if key in declared}
     return resolved
 
 
-def _check(known: Mapping[str, set[str]], given: Mapping[str, Values]) -> None:
+def _for(name: str, source: Mapping[str, Values]) -> Values:
+    return {**source.get(COMMON, {}), **source.get(name, {})}
+
+
+def _check(known: Mapping[str, Values], given: Mapping[str, Values]) -> None:
     for notebook, values in given.items():
         if notebook != COMMON and notebook not in known:
             raise unknown_name("notebook", notebook, known)
@@ -117,7 +115,7 @@ def show_values(notebook: Any, values: Values) -> None:
     # from the last assignment to the first, so that positions before it stay true
     lines = cell.source.encode().splitlines(keepends=True)
     for name, value in reversed(list(_assigned(cell.source))):
-        if name in values and not _says(value, values[name]):
+        if name in values and constant(value) != values[name]:
             first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
             before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
             lines[first : last + 1] = [before + _literal(values[name]).encode() + after]
@@ -125,20 +123,15 @@ def show_values(notebook: Any, values: Values) -> None:
 
 
 def defaults_of(notebook: Any) -> Values:
-    """Return what the notebook's parameters cell assigns, by name."""
+    """Return what the notebook's parameters cell assigns, by name; None for what is no constant."""
     cell = _parameters_cell(notebook)
-    values: Values = {}
-    exec(cell.source if cell else "", values)
-    values.pop("__builtins__", None)
-    return values
+    return {name: constant(value) for name, value in _assigned(cell.source if cell else "")}
 
 
-def _says(written: ast.expr, value: Any) -> bool:
-    """Say whether an expression is that value already, in words of its own."""
-    try:
-        return bool(ast.literal_eval(written) == value)
-    except ValueError:
-        return False
+def written_dials(notebook: Any) -> str:
+    """Return the text of the notebook's parameters cell; empty without one."""
+    cell = _parameters_cell(notebook)
+    return cell.source.strip() if cell else ""
 
 
 def _parameters_cell(notebook: Any) -> Any:

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,30 @@ from typing import Any
 from ipykernel.kernelspec import write_kernel_spec
 from tqdm import tqdm
 
+from simlib.book.children import Children, bound
 from simlib.book.notebooks import (
     find_notebooks,
+    place_of,
     read_notebook,
     read_source,
     strip_run,
     was_added,
     write_notebook,
 )
-from simlib.book.parameters import Values, known_parameters, load_profile, resolve
+from simlib.book.parameters import known_parameters, load_profile, resolve
+from simlib.book.values import Values
 from simlib.checkout import (
     DATA_VARIABLE,
-    HEADLESS_VARIABLE,
     PROFILE_VARIABLE,
     RESULTS_VARIABLE,
     WEIGHTS_VARIABLE,
     repository,
 )
 from simlib.errors import InputError, NotebookError, OutputError
+from simlib.files import why_not_written
 
+# the package can be run by `python -m`, but then knows nothing of the end of this process
+_PAPERMILL = "from papermill.cli import papermill; papermill()"
 _NEVER_STARTED = "Kernel died before replying to kernel_info"
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
@@ -68,14 +73,16 @@ def run_notebooks(
 ) -> list[Path]:
     """Execute notebooks, and write them with their outputs into a folder.
 
-    The cells come from the ``.py`` files; nothing is written beside them.
+    The cells come from the ``.py`` files; nothing is written beside them. The result of a former run stays
+    until that of this one is whole.
 
     Args:
         names: which notebooks, such as ``triplets``; all of them by default.
         profile: the file of ``params/`` that sets their parameters.
         output: the folder for executed notebooks, ``_build/notebooks/<profile>`` of the book by default.
         jobs: how many notebooks run at a time; by default as many as there are cores.
-        parameters: values that win over the profile's, by notebook name or ``all``.
+        parameters: values that win over the profile's, by notebook name or ``all``; relative paths among them
+            are meant from the working directory.
         source: the folder of the notebooks, the book's own by default.
 
     Returns:
@@ -83,7 +90,8 @@ def run_notebooks(
 
     Raises:
         UnknownNameError: a notebook, profile or parameter that does not exist; nothing has run then.
-        OutputError: the output folder cannot be written; nothing has run then.
+        InputError: a value is none for its parameter; nothing has run then.
+        OutputError: the output folder cannot be written, or is full.
         NotebookError: notebooks raised. The others have run to their end, the partial ones are kept.
     """
     folder = Path(source) if source else repository() / "notebooks"
@@ -97,18 +105,16 @@ def run_notebooks(
     target = Path(output) if output else repository() / "_build" / "notebooks" / profile
     target = target.resolve()
     with _scratch_folder(target) as scratch:
-        environment = _environment(Path(scratch), profile, max(1, cores // parallel))
+        environment = _environment(scratch, profile, max(1, cores // parallel))
         # chapters that run one plan share its results
         environment.setdefault(RESULTS_VARIABLE, str(target / "results"))
         work = [
-            _Job(name, read_source(path), profile, values[name], target, Path(scratch) / name, environment)
+            _Job(name, read_source(path), profile, values[name], target, scratch / name, environment)
             for name, path in selected.items()
         ]
         problems = _run_all(work, parallel)
     failures = [
-        f"  {name}, {problem}\n    kept: {target / 'failed' / name}.ipynb"
-        for name, problem in zip(selected, problems, strict=True)
-        if problem
+        _failure(target, name, problem) for name, problem in zip(selected, problems, strict=True) if problem
     ]
     if failures:
         raise NotebookError(
@@ -119,10 +125,21 @@ def run_notebooks(
     return [target / f"{name}.ipynb" for name in selected]
 
 
-def _scratch_folder(output: Path) -> tempfile.TemporaryDirectory[str]:
+def _failure(target: Path, name: str, problem: str) -> str:
+    lines = [f"  {name}, {problem}", f"    kept: {target / 'failed' / name}.ipynb"]
+    former = target / f"{name}.ipynb"
+    return "\n".join([*lines, *[f"    still there, of a former run: {former}"] * former.exists()])
+
+
+@contextmanager
+def _scratch_folder(output: Path) -> Iterator[Path]:
+    """Make a folder for the time of a run; whatever cannot be written then is an OutputError."""
     try:
         output.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryDirectory(prefix=".run-", dir=output)
+        with tempfile.TemporaryDirectory(prefix=".run-", dir=output, ignore_cleanup_errors=True) as scratch:
+            yield Path(scratch)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(
             f"The output folder {output} cannot be written: {error.strerror}. Choose another with --output."
@@ -136,41 +153,40 @@ def _environment(scratch: Path, profile: str, threads: int) -> dict[str, str]:
     search = [str(scratch / "jupyter"), *filter(None, [os.environ.get("JUPYTER_PATH")])]
     # notebooks run in a folder of their own, where a relative path would lead elsewhere
     folders = {name: os.environ[name] for name in _FOLDERS if os.environ.get(name)}
+    modules = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     return {
         **os.environ,
         **{name: str(Path(folder).expanduser().absolute()) for name, folder in folders.items()},
+        "PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in modules),
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
         "JUPYTER_PATH": os.pathsep.join(search),
         "JUPYTER_PLATFORM_DIRS": "1",
         PROFILE_VARIABLE: profile,
-        HEADLESS_VARIABLE: "1",
     }
 
 
 def _run_all(work: Sequence[_Job], parallel: int) -> list[str]:
     """Run notebooks side by side; return for each why it failed, empty if it did not."""
-    running: list[subprocess.Popen[str]] = []
-    with ThreadPoolExecutor(parallel) as pool:
-        futures = [pool.submit(_run_one, job, place, running) for place, job in enumerate(work)]
+    with Children() as children, ThreadPoolExecutor(parallel) as pool:
+        futures = [pool.submit(_run_one, job, place, children) for place, job in enumerate(work)]
         try:
             return [future.result() for future in futures]
         except BaseException:
             # without this an interrupted run would wait for notebooks that nobody wants any more
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in running:
-                process.terminate()
+            children.end()
             raise
 
 
-def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str:
+def _run_one(job: _Job, place: int, children: Children) -> str:
     started = time.monotonic()
-    final, failed = job.output / f"{job.name}.ipynb", job.output / "failed" / f"{job.name}.ipynb"
-    for stale in (final, failed):
-        stale.unlink(missing_ok=True)
-    code, log = _execute(job, place, running)
+    failed = job.output / "failed" / f"{job.name}.ipynb"
+    code, log = _execute(job, place, children)
     if code and any(_NEVER_STARTED in line for line in log):
         # another kernel that started at the same time took its port
-        code, log = _execute(job, place, running)
+        code, log = _execute(job, place, children)
+    if children.ended:
+        return ""
     executed, problem = job.work / "executed.ipynb", ""
     if code == 0:
         notebook = read_notebook(executed)
@@ -179,7 +195,8 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str
             "profile": job.profile,
             "parameters": job.parameters,
         }
-        write_notebook(notebook, final)
+        write_notebook(notebook, job.output / f"{job.name}.ipynb")
+        failed.unlink(missing_ok=True)
     else:
         problem = _problem(executed, log)
         failed.parent.mkdir(exist_ok=True)
@@ -189,32 +206,23 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str
     return problem
 
 
-def _execute(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> tuple[int, list[str]]:
+def _execute(job: _Job, place: int, children: Children) -> tuple[int, list[str]]:
     """Run papermill on a notebook; return its exit code and what it printed."""
     cwd, source = job.work / "cwd", job.work / "source.ipynb"
     cwd.mkdir(parents=True, exist_ok=True)
     write_notebook(job.source, source)
-    command = [
-        sys.executable, "-m", "papermill", str(source), str(job.work / "executed.ipynb"),
+    command = bound(
+        _PAPERMILL, str(source), str(job.work / "executed.ipynb"),
         # JSON is YAML, and keeps a string that looks like a number a string
         "--parameters_yaml", json.dumps(job.parameters),
         "--kernel", "python3", "--cwd", str(cwd), "--log-output", "--no-progress-bar",
-    ]  # fmt: skip
+    )  # fmt: skip
     cells = sum(cell.cell_type == "code" for cell in job.source.cells)
     quiet, log = not sys.stderr.isatty(), []
     with (
-        subprocess.Popen(
-            command,
-            env=job.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process,
+        children.started(command, job.environment) as process,
         tqdm(total=cells, desc=job.name, unit="cell", position=place, leave=False, disable=quiet) as bar,
     ):
-        running.append(process)
         for line in process.stdout or ():
             log.append(line)
             if _CELL_STARTS.search(line):
@@ -224,15 +232,27 @@ def _execute(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> tup
 
 
 def _problem(executed: Path, log: Sequence[str]) -> str:
-    """Return where and why a notebook stopped: cell number, its first line, the exception's last line."""
-    if executed.exists():
-        cells = [cell for cell in read_notebook(executed).cells if not was_added(cell)]
-        # the last error is the one that stopped the run: earlier ones were expected
-        for number, cell in reversed(list(enumerate(cells, start=1))):
-            for output in cell.get("outputs", []):
-                if output.output_type == "error":
-                    first = cell.source.strip().partition("\n")[0]
-                    reason = _ANSI.sub("", output.evalue).strip().splitlines()[-1:]
-                    return f"cell {number} ({first}): {': '.join([output.ename, *reason])}"
+    """Return where and why a notebook stopped: cell number, its first line, the exception's last line.
+
+    Raises:
+        OutputError: it stopped because papermill could not write it.
+    """
     last = next((line.strip() for line in reversed(log) if line.strip()), "no message")
+    try:
+        cells = read_notebook(executed).cells if executed.exists() else []
+    except NotebookError:
+        # only papermill writes this file, and a cell that raised would be in it
+        if why := why_not_written(last):
+            raise OutputError(
+                f"A notebook cannot be written to {executed.parent}: {why}. "
+                "Make room there, or choose another folder with --output."
+            ) from None
+        cells = []
+    # the last error is the one that stopped the run: earlier ones were expected
+    chapter = [cell for cell in cells if not was_added(cell)]
+    for number, cell in reversed(list(enumerate(chapter, start=1))):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                reason = _ANSI.sub("", output.evalue).strip().splitlines()[-1:]
+                return f"{place_of(cell, number)}: {': '.join([output.ename, *reason])}"
     return f"no cell raised, but papermill stopped: {last}"

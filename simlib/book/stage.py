@@ -6,17 +6,19 @@ import base64
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from simlib.book.children import Children, bound
 from simlib.book.notebooks import pages, read_notebook, read_source, strip_run, tags, write_notebook
-from simlib.book.parameters import Values, show_values
-from simlib.book.staleness import other_dials, published_dials, run_of, values_of, why_old
+from simlib.book.outputs import refuse_what_no_page_shows
+from simlib.book.parameters import show_values
+from simlib.book.staleness import edited, other_dials, published_dials, run_of, why_old, why_unknown
+from simlib.book.values import Values
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
+from simlib.files import Lock, make_folder, why_not_written
 
 # the cell of this tag draws the picture that stands for the book: in its first page and its README
 TEASER_TAG = "teaser"
@@ -27,6 +29,9 @@ _OLD = """```{{note}}
 This page is older than the code: {why}. Its numbers and figures are those of the former version;
 `simlib notebooks {name}` computes them anew.
 ```"""
+_UNKNOWN = """```{{note}}
+Nobody can say what the numbers and figures of this page were made with: {why}. Run all its cells again.
+```"""
 _SHORT = """```{{note}}
 This page shows a run of the profile {profile}, not yet the full one: on few triplets intervals are wide.
 ```"""
@@ -35,7 +40,8 @@ This page shows a run of the profile {profile}, not yet the full one: on few tri
 def build_book(notebooks: Path | str, output: Path | str, root: Path | None = None) -> Path:
     """Render the book from notebooks that were executed before; return the path of its first page.
 
-    Nothing is executed. A warning fails the build, and a failed build leaves the former pages alone.
+    Nothing is executed. A warning fails the build, and a failed build leaves the former pages alone. Of two
+    builds into one folder, the second waits for the first.
 
     Args:
         notebooks: the folder of executed notebooks, or of the committed ones.
@@ -43,37 +49,58 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
         root: the book's repository, found from the working directory by default.
 
     Raises:
-        NotebookError: a notebook of the table of contents is absent, or was never executed.
+        NotebookError: a notebook of the table of contents is absent, was never executed, or has put out what
+            no page can show.
         InputError: a page of the table of contents is absent, or the book has warnings.
         OutputError: the folder for the pages cannot be replaced.
     """
     root = (root or repository()).resolve()
     output = Path(output).resolve()
+    _require_book_or_nothing(output)
+    with Lock(make_folder(output.parent) / f".{output.name}.lock") as lock:
+        lock.acquire(wait=True)
+        try:
+            with tempfile.TemporaryDirectory(
+                prefix=f".{output.name}-", dir=output.parent, ignore_cleanup_errors=True
+            ) as scratch:
+                work = Path(scratch)
+                stage(Path(notebooks).resolve(), work / "source", root)
+                _put(_render(work / "source", work), output, work / "former")
+        except OutputError:
+            raise
+        except OSError as error:
+            raise OutputError(
+                f"Cannot write the book to {output}: {error}. Choose another --output."
+            ) from error
+    return output / "index.html"
+
+
+def _require_book_or_nothing(output: Path) -> None:
     if output.exists() and not (
         output.is_dir() and (not any(output.iterdir()) or (output / "genindex.html").exists())
     ):
         raise OutputError(
             f"{output} is a file, or what it holds is no book. Give a new or empty folder with --output."
         )
+
+
+def _put(pages: Path, output: Path, former: Path) -> None:
+    """Give a folder of pages its name; the one that has it gives way as a whole, and only then."""
+    if output.exists():
+        output.rename(former)
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
-            work = Path(scratch)
-            stage(Path(notebooks).resolve(), work / "source", root)
-            html = _render(work / "source", work)
-            shutil.rmtree(output, ignore_errors=True)
-            html.rename(output)
-    except OSError as error:
-        raise OutputError(f"Cannot write the book to {output}: {error}. Choose another --output.") from error
-    return output / "index.html"
+        pages.rename(output)
+    except BaseException:
+        if former.exists():
+            former.rename(output)
+        raise
 
 
 def stage(notebooks: Path, target: Path, root: Path) -> None:
     """Gather configuration, prose, static files and executed notebooks in a folder to render.
 
     Raises:
-        NotebookError: a notebook of the table of contents is absent, or was never executed.
-        InputError: a page of the table of contents is absent.
+        NotebookError, InputError: as :func:`build_book`.
     """
     target.mkdir(parents=True)
     for name in ("_config.yml", "_toc.yml"):
@@ -108,9 +135,13 @@ def _stage_notebook(path: Path, target: Path, root: Path, published: Values) -> 
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and not any(cell.outputs for cell in code):
         raise NotebookError(f"{path} has no outputs. {remedy}")
-    note = _note(notebook, path.stem, root / "notebooks" / f"{path.stem}.py", published)
-    show_values(notebook, values_of(notebook))
+    file = root / "notebooks" / f"{path.stem}.py"
+    source = read_source(file) if file.is_file() else None
+    note = _note(notebook, path.stem, source, published)
+    if not edited(notebook, source):
+        show_values(notebook, dict(run_of(notebook).dials))
     strip_run(notebook)
+    refuse_what_no_page_shows(notebook, path)
     if note:
         # Under the title, and in no cell of its own: messages count the cells of the chapter.
         title, _, rest = notebook.cells[0].source.partition("\n")
@@ -121,9 +152,10 @@ def _stage_notebook(path: Path, target: Path, root: Path, published: Values) -> 
     write_notebook(notebook, target / "notebooks" / path.name)
 
 
-def _note(notebook: Any, name: str, file: Path, published: Values) -> str:
-    """Return what a page says of its age, and of a run that was a short one."""
-    source = read_source(file) if file.is_file() else None
+def _note(notebook: Any, name: str, source: Any, published: Values) -> str:
+    """Return what a page says of its age and origin, and of a run that was a short one."""
+    if why := why_unknown(notebook, source):
+        return _UNKNOWN.format(why=why)
     if why := why_old(notebook, source):
         return _OLD.format(why=why, name=name)
     run = run_of(notebook)
@@ -133,22 +165,19 @@ def _note(notebook: Any, name: str, file: Path, published: Values) -> str:
 
 
 def _render(source: Path, work: Path) -> Path:
-    command = [sys.executable, "-c", _JUPYTER_BOOK, "build", str(source), "--path-output", str(work)]
+    command = bound(_JUPYTER_BOOK, "build", str(source), "--path-output", str(work))
     command += ["--all", "-n", "-W", "--keep-going", "--quiet"]
-    done = subprocess.run(
-        command,
-        # the messages become part of an error, where colours would be noise
-        env={**os.environ, "NO_COLOR": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        problems = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+    # the messages become part of an error, where colours would be noise
+    environment = {**os.environ, "NO_COLOR": "1"}
+    with Children() as children, children.started(command, environment) as process:
+        told = process.stdout.read() if process.stdout else ""
+    if process.returncode:
+        if why := why_not_written(told):
+            raise OutputError(f"The book cannot be rendered in {work}: {why}. Make room there.")
+        problems = [line for line in told.splitlines() if "WARNING" in line or "ERROR" in line]
         raise InputError(
             f"The book in {source} has problems:\n"
-            + ("\n".join(problems) or done.stdout[-3000:])
+            + ("\n".join(problems) or told[-3000:])
             + "\nCorrect them in book/ or notebooks/ and build again."
         )
     return work / "_build" / "html"

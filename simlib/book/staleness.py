@@ -10,7 +10,14 @@ from typing import Any
 from IPython.core.inputtransformer2 import TransformerManager
 
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, tags, was_added
-from simlib.book.parameters import Values, defaults_of, known_parameters, load_profile, resolve
+from simlib.book.parameters import (
+    defaults_of,
+    known_parameters,
+    load_profile,
+    resolve,
+    written_dials,
+)
+from simlib.book.values import Values
 from simlib.provenance import fingerprints, imports_in
 from simlib.report.display import listed
 from simlib.report.provenance import RUN
@@ -43,11 +50,24 @@ def run_of(notebook: Any) -> Run:
     return Run()
 
 
-def values_of(notebook: Any) -> dict[str, Any]:
-    """Return what the dials of a notebook were set to when it ran, as far as it says so."""
-    own, papermill = (notebook.metadata.get(key, {}).get("parameters") for key in ("simlib", "papermill"))
-    told = (run_of(notebook).dials, papermill, own)
-    return dict(next((each for each in told if isinstance(each, dict) and each), {}))
+def why_unknown(notebook: Any, source: Any = None) -> str:
+    """Say why nobody knows what a notebook's outputs were made with; empty if its cell of dials tells it.
+
+    A cell as the ``.py`` file has it says nothing: a program may have set other values. But a cell that a
+    reader has edited must say what the outputs say.
+    """
+    if not edited(notebook, source):
+        return ""
+    ran, written = run_of(notebook).dials, defaults_of(notebook)
+    other = [name for name, value in written.items() if name in ran and ran[name] != value]
+    if not other:
+        return ""
+    return f"its cell of dials was edited, and its outputs were made with another {listed(other)}"
+
+
+def edited(notebook: Any, source: Any = None) -> bool:
+    """Say whether the cell of dials is another one than that of the ``.py`` file, if there is such a file."""
+    return source is None or written_dials(notebook) != written_dials(source)
 
 
 def why_old(notebook: Any, source: Any = None) -> str:
@@ -91,7 +111,7 @@ def stale(folder: Path, names: Sequence[str] | None = None) -> dict[str, str]:
             continue
         notebook, source = read_notebook(committed), read_source(path)
         run = run_of(notebook)
-        if why := why_old(notebook, source):
+        if why := why_old(notebook, source) or why_unknown(notebook, source):
             reasons[name] = why
         elif changed := other_dials(run, source, published.get(name, {})):
             reasons[name] = f"it shows a run of the profile {run.profile}, with another {listed(changed)}"

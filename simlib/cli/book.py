@@ -47,8 +47,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _notebooks(options: argparse.Namespace) -> None:
-    from simlib.book.parameters import Values, parse_override
+    from simlib.book.parameters import parse_override
     from simlib.book.run import run_notebooks
+    from simlib.book.values import Values
 
     if options.stale:
         return _list_stale(options.names)

@@ -15,6 +15,10 @@ from IPython.core.getipython import get_ipython
 from IPython.display import display
 
 PLOTLY = "application/vnd.plotly.v1+json"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+LIVE = "application/vnd.simlib.live"
+"""The type of what lives as long as its kernel only; what a page shows of it stands beside it."""
+
 CAPTION = "application/vnd.simlib.caption"
 """The type of a caption that stands in its figure already: a page shows it there, other readers below it."""
 
@@ -50,7 +54,8 @@ def show(picture: Any, caption: str) -> None:
 
     Args:
         picture: a figure of plotly, whose alternative text is in ``layout.meta["alt"]``, or another object
-            that notebooks can show.
+            that notebooks can show. Where somebody sits before the notebook, its ``instrument``, a widget,
+            follows the caption, if it has one.
         caption: a sentence or two of Markdown.
     """
     bundle = bundle_of(picture)
@@ -61,6 +66,18 @@ def show(picture: Any, caption: str) -> None:
         note[CAPTION] = caption
     display(bundle, raw=True)
     display(note, raw=True)
+    if is_live() and hasattr(picture, "instrument"):
+        # An output of its own: whoever opens the notebook without its kernel still sees the figure.
+        display({**bundle_of(picture.instrument), LIVE: ""}, raw=True)
+
+
+def is_live() -> bool:
+    """Say whether a person sits before the notebook, and not a program that executes it.
+
+    Programs tell the kernel that nobody can be asked anything.
+    """
+    kernel: Any = getattr(get_ipython(), "kernel", None)
+    return kernel is not None and bool(kernel.get_parent().get("content", {}).get("allow_stdin"))
 
 
 def json_of(figure: go.Figure) -> dict[str, Any]:

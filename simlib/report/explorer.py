@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ import plotly.graph_objects as go
 import torch
 
 from simlib.attacks import PAPER_EPS, PAPER_STEP, PAPER_STEPS, PGD, AttackResult, RankFlip
-from simlib.checkout import HEADLESS_VARIABLE
 from simlib.errors import InputError
 from simlib.kernels.images import LEVELS
 from simlib.report.display import PLOTLY, json_of
@@ -32,8 +30,9 @@ if TYPE_CHECKING:
 class FlipExplorer:
     """PGD on triplets of a problem, to be looked at one by one.
 
-    On a page it is a plotly figure with a slider over the triplets. In a live notebook it is a widget
-    whose dials run the attack again: the triplet, the budget, the number of steps.
+    It is a plotly figure with a slider over the triplets. In a live notebook ``show`` of
+    :mod:`simlib.report.display` puts its ``instrument`` below, a widget whose dials run the attack again: the
+    triplet, the budget, the number of steps.
 
     Args:
         problem: what is attacked.
@@ -84,7 +83,7 @@ class FlipExplorer:
         return picture_slider({str(i + 1): self._rows(i) for i in range(len(self.problem))}, alt=alt)
 
     @cached_property
-    def widget(self) -> VBox:
+    def instrument(self) -> VBox:
         """The instrument of a live notebook; its figure follows the dials."""
         import ipywidgets as widgets
 
@@ -111,10 +110,7 @@ class FlipExplorer:
         return widgets.VBox([widgets.HBox([triplet, budget, steps]), picture])
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        # The figure is there in a live notebook, too: it is what a page made from it shows.
-        still = {PLOTLY: json_of(self.figure), "text/plain": repr(self)}
-        live: Any = self.widget._repr_mimebundle_() if _is_live() else {}
-        return {**still, **live}
+        return {PLOTLY: json_of(self.figure), "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return f"FlipExplorer({self.problem.metric.spec.title}, {len(self.problem)} triplets)"
@@ -153,11 +149,3 @@ def result_slider(
         f"image before and after, with distances, and the change amplified {gain:g} times."
     )
     return picture_slider(rows, alt=alt)
-
-
-def _is_live() -> bool:
-    """Say whether a person sits before a running kernel, not a program that executes the notebook."""
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    return HEADLESS_VARIABLE not in os.environ and getattr(shell, "kernel", None) is not None

@@ -355,17 +355,30 @@ def test_other_code_on_a_worker_is_refused(
 @slow
 def test_without_an_address_ray_is_started_here_and_stopped(root: Path) -> None:
     script = """
-        import os, psutil, ray
+        import os, psutil, ray, signal
         from simlib.benchmark.ray_engine import RayEngine
         from tests.benchmark.test_ray_engine import tasks
 
         engine = RayEngine("cpu", workers=1)
         print(len(list(engine.run(tasks("plain", "plain")))), engine.size)
         print("raylet" in {each.name() for each in psutil.Process().children(recursive=True)})
+        print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
         engine.close()
         _, alive = psutil.wait_procs(psutil.Process().children(recursive=True), timeout=30)
         print(alive, ray.is_initialized(), os.environ["RAY_USAGE_STATS_ENABLED"])
     """
     ask = [sys.executable, "-c", textwrap.dedent(script)]
     done = subprocess.run(ask, cwd=root, capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines() == ["2 1", "True", "[] False 0"], done.stderr
+    assert done.stdout.splitlines() == ["2 1", "True", "True", "[] False 0"], done.stderr
+
+
+@slow
+def test_workers_import_nothing_from_where_the_caller_is(tmp_path: Path) -> None:
+    plan = 'device = "cpu"\ndata = {source = "photos", n = 2}\n[white_box]\nmetrics = ["l2"]\n'
+    (tmp_path / "plan.toml").write_text(plan + 'attacks = [{attack = "fgsm"}]\n')
+    for name in ("random", "types", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from where the caller is')")
+    command = [Path(sys.executable).with_name("simlib"), "run", "plan.toml", "--store", "store"]
+    command += ["--engine", "ray", "--workers", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

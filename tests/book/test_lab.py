@@ -15,15 +15,18 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from nbformat.v4 import new_output
 from playwright.sync_api import Page, sync_playwright
 
-from simlib.book.lab import START, bring_back, make_copies
+from simlib.book.lab import START, bring_back, drop_dials, make_copies
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, text_of, write_notebook
 from simlib.book.stage import build_book
 from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
+from simlib.report.display import LIVE, WIDGET
 from tests.browser import ARGUMENTS
+from tests.cli.test_signals import COMMAND
 from tests.conftest import ROOT
 
 ENOUGH = 300_000
@@ -164,6 +167,48 @@ def test_what_cannot_be_done_is_refused(root: Path, tmp_path: Path) -> None:
     assert (root / "notebooks" / "triplets.py").read_text() == before
 
 
+def test_jupyterlab_is_started_without_the_files_of_the_caller_and_ends_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program stands in for JupyterLab; it says which process it is, and goes on for long."""
+    told = tmp_path / "told"
+    (tmp_path / "random.py").write_text("raise SystemExit('imported from where the caller is')")
+    (tmp_path / "stand-in").mkdir()
+    (tmp_path / "stand-in" / "jupyterlab.py").write_text(
+        "import os, pathlib, random, sys, time\n"
+        f"told = pathlib.Path({str(told)!r})\n"
+        "told.with_suffix('.part').write_text(f'{os.getpid()} {sys.argv[1:]}')\n"
+        "told.with_suffix('.part').rename(told)\n"
+        "time.sleep(300)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "stand-in"), str(ROOT)]))
+    command = [sys.executable, "-P", "-c", COMMAND, "lab", "--folder", str(tmp_path / "lab"), "--", "--mine"]
+    # beside the book, which is found from the package
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not told.exists():
+        assert process.poll() is None and time.monotonic() < until
+        time.sleep(0.05)
+    number, _, arguments = told.read_text().partition(" ")
+    assert "--mine" in arguments and "pre_save_hook=simlib.book.lab.drop_dials" in arguments
+    # JupyterLab asks first whether Ctrl-C is meant
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (128 + signal.SIGTERM, "simlib: ended by SIGTERM\n")
+    assert not psutil.pid_exists(int(number))
+
+
+def test_a_notebook_is_saved_without_the_dials_of_its_kernel() -> None:
+    outputs = [{"data": {LIVE: "", WIDGET: {}}}, {"data": {WIDGET: {}}}, {"output_type": "stream"}]
+    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": outputs}]
+    drop_dials({"type": "notebook", "content": {"cells": cells}}, path="one.ipynb", contents_manager=None)
+    assert cells[1]["outputs"] == outputs[1:]
+    drop_dials({"type": "file", "content": "text"})
+
+
 # In the browser
 
 
@@ -235,21 +280,23 @@ def test_chapters_are_looked_at_run_and_published(
         page.goto(url)
         page.wait_for_selector(".jp-MarkdownViewer", timeout=ENOUGH)
 
-        before = {path: path.read_bytes() for path in folder.glob("*/[a-z]*.*")}
+        before = {path: path.read_bytes() for path in folder.glob("[!.]*/[a-z]*.*")}
         for title in ("Triplets", "Attacks by the gradient: FGSM and PGD"):
             open_chapter(page, title)
             page.wait_for_timeout(2000)
             assert not page.evaluate(DIRTY), title
-        assert {path: path.read_bytes() for path in folder.glob("*/[a-z]*.*")} == before
+        assert {path: path.read_bytes() for path in folder.glob("[!.]*/[a-z]*.*")} == before
 
         run_with_eight_triplets(page)
         move_the_explorer(page)
         page.keyboard.press("Control+s")
         page.wait_for_function(f"() => !{DIRTY}", timeout=ENOUGH)
         seen = page.locator(".jp-Notebook:visible").inner_text()
+        open_anew(page, "Attacks by the gradient: FGSM and PGD")
         browser.close()
     assert [asked for asked in requests if not asked.startswith((url, "data:", "blob:"))] == []
 
+    assert "jupyter.widget" not in copy.read_text()
     told = sentences(copy)
     assert len(told) > 8
     assert not [each for each in told if letters(each) not in letters(seen)]
@@ -272,6 +319,18 @@ def run_with_eight_triplets(page: Page) -> None:
     box = "details.provenance:has-text('interactive')"
     page.wait_for_selector(f".jp-Notebook {box}", state="attached", timeout=ENOUGH)
     assert page.locator(".jp-Notebook:visible .jp-RenderedText[data-mime-type*=error]").count() == 0
+
+
+def open_anew(page: Page, title: str) -> None:
+    """Close a chapter, end its kernel, and open it again: its figures are there, and no dial is missed."""
+    page.evaluate("window.jupyterapp.shell.currentWidget.close()")
+    page.evaluate("window.jupyterapp.serviceManager.sessions.shutdownAll()")
+    open_chapter(page, title)
+    drawn = "() => document.querySelectorAll('.jp-Notebook .js-plotly-plot .main-svg').length >= 6"
+    page.wait_for_function(drawn, timeout=ENOUGH)
+    page.wait_for_timeout(2000)
+    text = page.locator(".jp-Notebook:visible").inner_text()
+    assert "Error displaying widget" not in text and "Loading widget" not in text
 
 
 def move_the_explorer(page: Page) -> None:

@@ -24,6 +24,7 @@ from simlib.book.run import run_notebooks
 from simlib.book.stage import build_book
 from simlib.errors import InputError, NotebookError
 from simlib.report.display import CAPTION
+from simlib.triplets import photos, write_image
 from tests.browser import ARGUMENTS
 from tests.conftest import ROOT
 
@@ -314,6 +315,8 @@ def test_plain_papermill_and_nbconvert_give_whole_pages(book: Path, tmp_path: Pa
         run = [sys.executable, "-m", *map(str, command)]
         subprocess.run(run, cwd=elsewhere, check=True, capture_output=True)
     assert not list(elsewhere.iterdir())
+    # nobody turns dials there, so that they have no state, which took megabytes
+    assert "widget" not in (folder / name).read_text()
     built = build_book(folder, tmp_path / "pages", ROOT).parent
     for name in ("gradient-attacks", "triplets"):
         made, expected = ((pages / "notebooks" / f"{name}.html").read_text() for pages in (built, book))
@@ -325,3 +328,17 @@ def test_plain_papermill_and_nbconvert_give_whole_pages(book: Path, tmp_path: Pa
     # The dials are shown as they were set.
     text = re.sub(r"<[^>]+>", "", (built / "notebooks" / "gradient-attacks.html").read_text())
     assert "n = 4  # number of triplets" in text
+
+
+@pytest.mark.slow
+def test_a_relative_path_means_the_same_to_plain_papermill(tmp_path: Path) -> None:
+    for one in photos(4):
+        for part in ("ref", "p0", "p1"):
+            (tmp_path / "mine" / part).mkdir(parents=True, exist_ok=True)
+            write_image(getattr(one, part)[0], tmp_path / "mine" / part / f"{one.names[0]}.png")
+    command = [sys.executable, "-m", "papermill", str(ROOT / "notebooks" / "triplets.ipynb"), "made.ipynb"]
+    done = subprocess.run(
+        [*command, "-p", "n", "4", "-p", "data", "./mine"], cwd=tmp_path, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "There are **4 triplets**" in (tmp_path / "made.ipynb").read_text()

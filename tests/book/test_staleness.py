@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from simlib import provenance
 from simlib.book import staleness
 from simlib.book.notebooks import write_notebook
-from simlib.book.staleness import run_of, stale, values_of, why_old
+from simlib.book.staleness import run_of, stale, why_old, why_unknown
 from simlib.provenance import fingerprints
 from simlib.report.provenance import RUN
 
@@ -92,20 +92,26 @@ def test_a_cell_that_is_no_python_and_a_record_of_another_shape_are_old() -> Non
         assert "does not say which code" in why_old(notebook)
 
 
-def test_what_the_run_itself_says_of_its_dials_counts_most() -> None:
-    notebook = ran(IMPORT)
-    notebook.metadata["simlib"] = {"parameters": {"n": 48}}
-    notebook.metadata["papermill"] = {"parameters": {"n": 4}}
-    assert values_of(notebook) == {"n": 4}
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("n = 1  # how many", ""),
+        ("n = 64  # how many", ""),
+        ("n = 8 * 8  # how many", ""),
+        ("n = 32  # how many", "another n"),
+        ("n = len('12345678')  # how many", "another n"),
+    ],
+)
+def test_a_cell_of_dials_that_a_reader_edited_must_say_what_the_outputs_say(written: str, why: str) -> None:
+    """The file has n = 1, and the outputs are of 64: a program may have set that, a reader says so."""
+    source, notebook = ran(IMPORT), ran(IMPORT)
     notebook.cells[-1].outputs[0]["data"][RUN]["dials"] = {"n": 64}
-    assert values_of(notebook) == {"n": 64}
-
-
-@pytest.mark.parametrize("key", ["simlib", "papermill"])
-def test_dials_set_by_a_program_are_found(key: str) -> None:
-    notebook = new_notebook(metadata={key: {"parameters": {"n": 3}}})
-    assert values_of(notebook) == {"n": 3}
-    assert values_of(new_notebook()) == {}
+    notebook.cells[1].source = written
+    # what these say stays when the cells run again
+    notebook.metadata["simlib"] = notebook.metadata["papermill"] = {"parameters": {"n": 32}}
+    found = why_unknown(notebook, source)
+    assert why in found
+    assert bool(why) == bool(found)
 
 
 def test_the_list_names_the_committed_ones_with_the_reason(tmp_path: Path) -> None:

@@ -71,6 +71,7 @@ def test_attacks_are_listed_and_one_is_explained(ask: Ask) -> None:
         (["notebooks", "triplet"], "Did you mean triplets"),
         (["notebooks", "--profile", "quik"], "Did you mean quick"),
         (["notebooks", "-p", "n"], "must look like NAME=VALUE"),
+        (["notebooks", "-p", "triplets.n=many"], "'many' of the parameter triplets.n cannot be read"),
         (["notebooks", "-p", "triplets.seeds=1"], "Unknown notebook parameter 'seeds'"),
         (["notebooks", "-p", "nothing.seed=1"], "Unknown notebook 'nothing'"),
     ],

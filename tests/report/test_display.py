@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import plotly.graph_objects as go
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from PIL import Image
 
 from simlib.report import display
-from simlib.report.display import CAPTION, PLOTLY, listed, say, show
+from simlib.report.display import CAPTION, LIVE, PLOTLY, listed, say, show
 
 
 @pytest.fixture
@@ -39,6 +41,39 @@ def test_a_figure_holds_its_caption_and_is_followed_by_it(put_out: list[dict[str
     # A page shows the caption of the figure; others show this one.
     assert caption[CAPTION] == "A *line*."
     assert caption["text/markdown"] == "**Figure.** A *line*."
+
+
+class Kernel:
+    """A kernel whose present request is that of a person, or of a program, which cannot be asked."""
+
+    def __init__(self, asked: dict[str, Any]) -> None:
+        self.asked = asked
+
+    def get_parent(self) -> dict[str, Any]:
+        return self.asked
+
+
+class Instrument(go.Figure):
+    @property
+    def instrument(self) -> Any:
+        return Image.new("RGB", (2, 2))
+
+
+def test_an_instrument_is_an_output_of_its_own_and_only_where_a_person_is(
+    put_out: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for asked, outputs in (
+        ({}, 2),
+        ({"content": {"allow_stdin": False}}, 2),
+        ({"content": {"allow_stdin": True}}, 3),
+    ):
+        put_out.clear()
+        shell = SimpleNamespace(kernel=Kernel(asked), display_formatter=DisplayFormatter())
+        monkeypatch.setattr(display, "get_ipython", lambda shell=shell: shell)
+        show(Instrument(go.Scatter(y=[1])), "A line.")
+        assert len(put_out) == outputs
+        assert [LIVE in each for each in put_out] == [False, False, True][:outputs]
+        assert PLOTLY in put_out[0]
 
 
 def test_numbers_are_those_of_javascript(put_out: list[dict[str, Any]]) -> None:
