@@ -6,26 +6,52 @@ Everything heavy is imported by the subcommand that needs it, so that ``simlib -
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 
 import simlib
 from simlib.cli import book, data, metrics, results, run, weights
+from simlib.cli.streams import Output, tolerant
 from simlib.errors import NotebookError, SimlibError
+
+_UNTOLD = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0, 1 when notebooks failed, 2 when it was asked wrongly."""
-    options = _parser().parse_args(arguments)
+    """Run the command and return its exit code.
+
+    It is 0; 1 when notebooks failed; 2 when it was asked wrongly; 3 when all was done, but what it has to say
+    could not be written, as to a full disk; 130 when it was interrupted.
+    """
+    with tolerant() as output:
+        try:
+            code = _run(arguments)
+        except SystemExit as stop:
+            # So argparse ends, after a help or a usage.
+            if _was_told(output) or stop.code:
+                raise
+            return _UNTOLD
+        return code if _was_told(output) else code or _UNTOLD
+
+
+def _was_told(output: Output) -> bool:
+    """Say whether all that was printed could be written, or was not wanted; if not, a line of error does."""
+    output.flush()
+    # Whoever reads from a pipe may have enough, as `head` does.
+    if output.lost is None or isinstance(output.lost, BrokenPipeError):
+        return True
+    kept = "Whatever was computed, downloaded or written to files is kept."
+    print(f"simlib: the output could not be written: {output.lost}. {kept}", file=sys.stderr)
+    return False
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
+        options = _parser().parse_args(arguments)
         options.run(options)
     except SimlibError as error:
         print(f"simlib: {error}", file=sys.stderr)
         return 1 if isinstance(error, NotebookError) else 2
-    except BrokenPipeError:
-        # Whoever reads has enough, as `head` does; what Python flushes at its end must go elsewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("simlib: interrupted", file=sys.stderr)
         return 130

@@ -124,7 +124,7 @@ class Table:
             {title: _nested(_plain(cell)) for title, cell in zip(self.header, row, strict=True)}
             for row in self.rows
         ]
-        return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)
+        return json.dumps(rows, indent=1, allow_nan=False)
 
     def as_markdown(self) -> str:
         """Return a table with pipes, and the notes under it."""
