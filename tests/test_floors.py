@@ -16,7 +16,8 @@ import simlib
 ROOT = Path(simlib.__file__).parent
 FLOORS = (
     {"errors"},
-    {"checkout", "provenance", "files", "archives"},
+    {"checkout", "given"},
+    {"provenance", "files", "archives"},
     {"fetch"},
     {"kernels"},
     {"metrics", "triplets"},

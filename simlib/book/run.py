@@ -37,6 +37,7 @@ from simlib.checkout import (
     repository,
 )
 from simlib.errors import InputError, NotebookError, OutputError
+from simlib.given import given_path
 
 _NEVER_STARTED = "Kernel died before replying to kernel_info"
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
@@ -86,7 +87,7 @@ def run_notebooks(
         OutputError: the output folder cannot be written; nothing has run then.
         NotebookError: notebooks raised. The others have run to their end, the partial ones are kept.
     """
-    folder = Path(source) if source else repository() / "notebooks"
+    folder = given_path(source) if source else repository() / "notebooks"
     selected = find_notebooks(folder, names)
     known = known_parameters(find_notebooks(folder))
     values = resolve(known, selected, load_profile(folder / "params", profile), parameters or {})
@@ -94,7 +95,7 @@ def run_notebooks(
         raise InputError(f"jobs is {jobs}, but at least one notebook must run at a time.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parallel = min(jobs or cores, len(selected))
-    target = Path(output) if output else repository() / "_build" / "notebooks" / profile
+    target = given_path(output) if output else repository() / "_build" / "notebooks" / profile
     target = target.resolve()
     with _scratch_folder(target) as scratch:
         environment = _environment(Path(scratch), profile, max(1, cores // parallel))
@@ -138,7 +139,7 @@ def _environment(scratch: Path, profile: str, threads: int) -> dict[str, str]:
     folders = {name: os.environ[name] for name in _FOLDERS if os.environ.get(name)}
     return {
         **os.environ,
-        **{name: str(Path(folder).expanduser().absolute()) for name, folder in folders.items()},
+        **{name: str(given_path(folder).absolute()) for name, folder in folders.items()},
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
         "JUPYTER_PATH": os.pathsep.join(search),
         "JUPYTER_PLATFORM_DIRS": "1",

@@ -17,6 +17,8 @@ from simlib.book.parameters import Values, show_values
 from simlib.book.staleness import other_dials, published_dials, run_of, values_of, why_old
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
+from simlib.files import listed
+from simlib.given import given_path
 
 # the cell of this tag draws the picture that stands for the book: in its first page and its README
 TEASER_TAG = "teaser"
@@ -48,9 +50,9 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
         OutputError: the folder for the pages cannot be replaced.
     """
     root = (root or repository()).resolve()
-    output = Path(output).resolve()
+    output = given_path(output).resolve()
     if output.exists() and not (
-        output.is_dir() and (not any(output.iterdir()) or (output / "genindex.html").exists())
+        output.is_dir() and (not listed(output) or (output / "genindex.html").exists())
     ):
         raise OutputError(
             f"{output} is a file, or what it holds is no book. Give a new or empty folder with --output."
@@ -59,7 +61,7 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{output.name}-", dir=output.parent) as scratch:
             work = Path(scratch)
-            stage(Path(notebooks).resolve(), work / "source", root)
+            stage(given_path(notebooks).resolve(), work / "source", root)
             html = _render(work / "source", work)
             shutil.rmtree(output, ignore_errors=True)
             html.rename(output)

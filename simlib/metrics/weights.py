@@ -22,6 +22,7 @@ from simlib.checkout import WEIGHTS_VARIABLE
 from simlib.errors import AbsentWeightsError, DownloadError, OutputError, WeightsError, unknown_name
 from simlib.fetch import fetch as download
 from simlib.files import sha256_of, written_whole
+from simlib.given import given_path
 from simlib.metrics.catalogue import WEIGHTS, WeightsFile
 
 _AGAIN = "Delete it, and it is fetched anew; if a package brought it, install that again."
@@ -41,7 +42,7 @@ def folders(file: WeightsFile) -> list[Path]:
         return [Path(str(files(package))) / inside]
     named = os.environ.get(WEIGHTS_VARIABLE)
     cache = Path(torch.hub.get_dir()) / "checkpoints"
-    return [Path(named).expanduser(), cache] if named else [cache]
+    return [given_path(named), cache] if named else [cache]
 
 
 def locate(name: str, folder: Path | None = None) -> Path | None:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from simlib.checkout import DATA_VARIABLE
 from simlib.errors import AbsentError, unknown_name
+from simlib.given import given_path
 from simlib.triplets.layout import read_parts
 from simlib.triplets.stored import TripletFiles
 
@@ -93,9 +94,9 @@ def split_of(name: str) -> Split:
 
 def data_folders() -> list[Path]:
     """List the folders where data are looked for, in order; fetched data go to the first."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simlib"
+    cache = given_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "simlib"
     named = os.environ.get(DATA_VARIABLE)
-    return [Path(named).expanduser(), cache] if named else [cache]
+    return [given_path(named), cache] if named else [cache]
 
 
 def locate(split: str = "val", root: Path | None = None) -> Path | None:
@@ -138,7 +139,7 @@ def files(
         UnknownNameError: a split or a folder that BAPPS does not have.
         InputError: the data are not complete, or a vote cannot be read.
     """
-    place = locate(split, None if root is None else Path(root))
+    place = locate(split, None if root is None else given_path(root))
     if place is None:
         looked = root if root is not None else " or ".join(str(folder) for folder in data_folders())
         more = "" if split == "val" else f" --split {split}"

@@ -18,6 +18,7 @@ from PIL import Image, ImageFile, ImageOps
 
 from simlib.errors import InputError
 from simlib.files import written_whole
+from simlib.given import given_path
 from simlib.kernels.images import from_8bit, to_8bit, validate_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -84,7 +85,7 @@ def write_image(image: torch.Tensor, path: str | os.PathLike[str]) -> Path:
         InputError: not an image of that shape and range, or another file type (which might lose detail).
         OutputError: the file cannot be written there.
     """
-    target = Path(path)
+    target = given_path(path)
     if target.suffix.lower() != ".png":
         raise InputError(f"{target} does not end in .png. Only PNG keeps every level of an attacked image.")
     if not isinstance(image, torch.Tensor) or image.ndim != 3:
@@ -103,7 +104,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
         with warnings.catch_warnings():
             # Such files are refused below, with a message of their own.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_FORMATS)
+            image = Image.open(given_path(path), formats=_FORMATS)
         with image:
             if image.width * image.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError

@@ -15,6 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from simlib.errors import InputError
+from simlib.files import listed
 from simlib.triplets.image_files import KINDS, SUFFIXES
 from simlib.triplets.stored import PATIENCE, StoredTriplet, TripletFiles
 
@@ -38,7 +39,8 @@ def read_folder(folder: Path) -> TripletFiles:
         InputError: no such folders, an image or vote without its counterparts, or a vote that cannot be read.
     """
     whole = any((folder / part).is_dir() for part in _IMAGES)
-    parts = [""] if whole else sorted(path.parent.name for path in folder.glob("*/ref"))
+    below = [path.name for path in listed(folder) if not path.name.startswith(".")]
+    parts = [""] if whole else [name for name in below if (folder / name / "ref").is_dir()]
     if not parts:
         raise InputError(
             f"{folder} holds neither the folders ref, p0 and p1 nor folders that hold them. "

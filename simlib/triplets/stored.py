@@ -15,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from simlib.errors import InputError, unknown_name
+from simlib.given import is_readable
 from simlib.kernels.checks import require_count
 from simlib.kernels.images import from_8bit
 from simlib.triplets.image_files import read_levels
@@ -64,7 +65,7 @@ class TripletFiles:
             require_count("side", self.side, 1)
         for row in self.rows:
             # Names become text in files, and not all that a file may be called is text.
-            if not row.name.isprintable() or not row.photograph.isprintable():
+            if not all(map(is_readable, (row.name, row.photograph, row.folder))):
                 raise InputError(f"The name of {str(row.ref)!a} is no readable text. Rename the file.")
 
     def __len__(self) -> int:

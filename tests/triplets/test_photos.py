@@ -184,3 +184,23 @@ def test_folders_that_are_absent_or_empty_are_refused(tmp_path: Path) -> None:
 def test_numbers_out_of_their_range_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         photos(**arguments)
+
+
+def test_what_a_system_leaves_among_photographs_is_passed_over(folder: Path) -> None:
+    expected = photos(4, folder=folder)
+    (folder / "._b.png").write_bytes(b"\0\5\x16\7")
+    (folder / ".DS_Store").write_bytes(b"\0\5\x16\7")
+    (folder / "__MACOSX").mkdir()
+    assert_same(photos(4, folder=folder), expected)
+
+
+def test_photographs_of_the_home_folder_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert_same(photos(2, folder=f"~/{folder.name}"), photos(2, folder=folder))
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a\x1b[2J.png"])
+def test_a_photograph_whose_name_is_no_line_of_text_is_refused(folder: Path, name: str) -> None:
+    save_noise(folder / name)
+    with pytest.raises(InputError, match="no readable text"):
+        photos(1, folder=folder)
