@@ -18,7 +18,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from simlib.errors import InputError, OutputError
-from simlib.given import is_litter
+from simlib.given import is_litter, pointer_hint
 
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 """Entries that only say more about the next one, such as a long name."""
@@ -104,9 +104,8 @@ def _unpack(archive: Path, folder: Path, most_bytes: int, most_files: int, progr
                 "Check that the folder may be written to and has room."
             ) from error
         reason = error if isinstance(error, _RefusedError) else f"it is damaged or cut short: {error}"
-        raise InputError(
-            f"The archive {archive} is refused: {reason}. Download it again from those who publish it."
-        ) from error
+        hint = pointer_hint(archive) or "Download it again from those who publish it."
+        raise InputError(f"The archive {archive} is refused: {reason}. {hint}") from error
 
 
 def _extract_all(stream: Any, folder: Path, most_bytes: int, most_files: int) -> None:

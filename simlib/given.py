@@ -16,6 +16,8 @@ _LITTER = {
 }
 # fmt: on
 
+_ANNEX = "It is a pointer of git-annex, not the file itself. Fetch that: git annex get."
+
 
 def given_path(path: str | os.PathLike[str]) -> Path:
     """Return a path as it is meant: ``~`` at its beginning is the home folder, as in a shell."""
@@ -36,6 +38,20 @@ def is_readable(name: str) -> bool:
     return not any(unicodedata.category(letter) in ("Cc", "Cs", "Zl", "Zp") for letter in name)
 
 
+def pointer_hint(path: str | os.PathLike[str]) -> str:
+    """Say in a sentence whether a file is but a pointer to one that was not fetched; empty if it is none."""
+    if "annex/objects/" in (os.readlink(path) if os.path.islink(path) else ""):
+        return _ANNEX
+    try:
+        with open(path, "rb") as stream:
+            start = stream.read(64)
+    except OSError:
+        return ""
+    if start.startswith(b"version https://git-lfs"):
+        return "It is a pointer of Git LFS, not the file itself. Fetch that: git lfs pull."
+    return _ANNEX if start.startswith(b"/annex/objects/") else ""
+
+
 def read_text(path: Path) -> str:
     r"""Return a text file of a person, its lines ended by ``\n``, without a byte order mark.
 
@@ -51,6 +67,8 @@ def read_text(path: Path) -> str:
         raise InputError(
             f"{path} is no text in UTF-8. {kind}Open it in an editor and save it with the encoding UTF-8."
         ) from error
+    if hint := pointer_hint(path):
+        raise InputError(f"{path} cannot be read. {hint}")
     if "\0" in text:
         raise InputError(f"{path} is no text, or one in UTF-16. Save it with the encoding UTF-8.")
     return text

@@ -9,7 +9,7 @@ import pytest
 
 from simlib.cli.command import _parser
 from simlib.errors import InputError
-from simlib.given import given_path, is_litter, is_readable, read_text
+from simlib.given import given_path, is_litter, is_readable, pointer_hint, read_text
 
 
 def test_the_home_folder_is_meant_as_a_shell_means_it(
@@ -83,3 +83,16 @@ def test_a_text_in_another_encoding_is_refused(tmp_path: Path, encoding: str, me
 def test_a_text_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none cannot be read: No such file"):
         read_text(tmp_path / "none")
+
+
+def test_a_pointer_is_told_from_the_file_itself(tmp_path: Path) -> None:
+    path = tmp_path / "mine"
+    assert pointer_hint(path) == ""
+    path.write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert "git lfs pull" in pointer_hint(path)
+    with pytest.raises(InputError, match="git lfs pull"):
+        read_text(path)
+    path.write_text("/annex/objects/SHA256E-s1--4d7a\n")
+    assert "git annex get" in pointer_hint(path)
+    path.write_text("version 2")
+    assert pointer_hint(path) == ""

@@ -22,7 +22,7 @@ from simlib.checkout import WEIGHTS_VARIABLE
 from simlib.errors import AbsentWeightsError, DownloadError, OutputError, WeightsError, unknown_name
 from simlib.fetch import fetch as download
 from simlib.files import sha256_of, written_whole
-from simlib.given import given_path
+from simlib.given import given_path, pointer_hint
 from simlib.metrics.catalogue import WEIGHTS, WeightsFile
 
 _AGAIN = "Delete it, and it is fetched anew; if a package brought it, install that again."
@@ -115,7 +115,7 @@ def verified(file: WeightsFile, path: Path) -> Path:
         source = "published" if file.digests[path.name] else f"recorded in {_record(path)}"
         raise WeightsError(
             f"{path} is not the file it should be ({file.title}): its SHA-256 is {digest}, {source} is "
-            f"{expected}. It may have been cut short. {_remedy(file)}"
+            f"{expected}. " + (pointer_hint(path) or f"It may have been cut short. {_remedy(file)}")
         )
     return path
 
@@ -153,7 +153,8 @@ def read(path: Path) -> dict[str, Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise almost anything
         reason = first_sentence(error)
-        raise WeightsError(f"{path} cannot be read as a file of tensors: {reason}. {_AGAIN}") from error
+        hint = pointer_hint(path) or _AGAIN
+        raise WeightsError(f"{path} cannot be read as a file of tensors: {reason}. {hint}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds something else than named tensors. {_AGAIN}")
     return state

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from simlib.errors import InputError
 from simlib.files import listed
-from simlib.triplets.image_files import KINDS, SUFFIXES
+from simlib.given import pointer_hint
+from simlib.triplets.image_files import KINDS, SUFFIXES, not_read
 from simlib.triplets.stored import PATIENCE, StoredTriplet, TripletFiles
 
 _IMAGES = ("ref", "p0", "p1")
@@ -89,7 +90,7 @@ def read_judge(path: Path) -> float:
     except Exception as error:
         raise InputError(
             f"The judge file {path} is not a NumPy file of one number; a pickle is not read. "
-            f"Write it by numpy.save(path, share). ({type(error).__name__})"
+            + (pointer_hint(path) or f"Write it by numpy.save(path, share). ({type(error).__name__})")
         ) from error
     if share < 0 or share > 1:
         raise InputError(
@@ -104,7 +105,8 @@ def _list_part(folder: Path, judged: bool) -> dict[str, dict[str, Path]]:
     listed = {part: _list_files(folder / part, SUFFIXES) for part in _IMAGES}
     refs = listed["ref"].keys()
     if not refs:
-        raise InputError(f"{folder / 'ref'} holds no image. Put {KINDS} files there.")
+        hint = not_read(folder / "ref")
+        raise InputError(f"{folder / 'ref'} holds no image. Put {KINDS} files there. {hint}".rstrip())
     if judged or (folder / "judge").is_dir():
         listed["judge"] = _list_files(folder / "judge", (".npy",))
     for part, files in listed.items():
@@ -115,7 +117,8 @@ def _list_part(folder: Path, judged: bool) -> dict[str, dict[str, Path]]:
             if names:
                 raise InputError(
                     f"{folder / lacking} lacks {len(names)} of the names in {having}, the first "
-                    f"{min(names)!r}. Add what is missing or remove its counterparts."
+                    f"{min(names)!r}. Add what is missing or remove its counterparts. "
+                    f"{not_read(folder / lacking)}".rstrip()
                 )
     return listed
 

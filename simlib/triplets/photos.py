@@ -24,7 +24,7 @@ from simlib.kernels.checks import require_count
 from simlib.kernels.images import from_8bit
 from simlib.triplets.distortions import DISTORTIONS, Step, apply, describe
 from simlib.triplets.embedded import EMBEDDED
-from simlib.triplets.image_files import KINDS, SUFFIXES, read_levels, read_size
+from simlib.triplets.image_files import KINDS, SUFFIXES, not_read, read_levels, read_size
 from simlib.triplets.triplets import Triplets
 
 _SMALLEST_SIDE = 16
@@ -114,7 +114,8 @@ def _in_folder(folder: Path) -> _Photographs:
     files = [file for file in listed(folder) if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not files:
         raise InputError(
-            f"The folder {folder} holds no photograph. Put {KINDS} files there, not in subfolders."
+            f"The folder {folder} holds no photograph. Put {KINDS} files there, not in subfolders. "
+            f"{not_read(folder)}".rstrip()
         )
     for file in files:
         # Names become text in tables and stores.

@@ -186,6 +186,12 @@ def test_numbers_out_of_their_range_are_refused(arguments: dict[str, Any], messa
         photos(**arguments)
 
 
+def test_photographs_of_a_format_that_is_not_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no photograph.* Its \.tif files are not read: save them as PNG\."):
+        photos(1, folder=tmp_path)
+
+
 def test_what_a_system_leaves_among_photographs_is_passed_over(folder: Path) -> None:
     expected = photos(4, folder=folder)
     (folder / "._b.png").write_bytes(b"\0\5\x16\7")

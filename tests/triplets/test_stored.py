@@ -234,6 +234,27 @@ def test_a_folder_with_a_fault_is_refused_with_its_place(folder: Path, fault: st
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["scan.tif", "phone.heic", "clip.gif"])
+def test_images_of_a_format_that_is_not_read_are_told(folder: Path, name: str) -> None:
+    (folder / "p0" / "000003.png").rename(folder / "p0" / f"000003{Path(name).suffix}")
+    message = rf"p0 lacks 1 .* Its \{Path(name).suffix} files are not read: save them as PNG\."
+    with pytest.raises(InputError, match=message):
+        open_triplets(folder)
+    for part in ("ref", "p0", "p1"):
+        for path in (folder / part).iterdir():
+            path.rename(path.with_suffix(Path(name).suffix))
+    with pytest.raises(InputError, match=r"ref holds no image.* are not read: save them as PNG\."):
+        open_triplets(folder)
+
+
+def test_a_pointer_to_a_vote_or_table_is_named(folder: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    for path in (folder / "votes.csv", folder / "judge" / "000003.npy"):
+        path.write_text(pointer)
+        with pytest.raises(InputError, match=rf"{path.name} .*pointer of Git LFS"):
+            open_triplets(folder / "votes.csv" if path.suffix == ".csv" else folder)
+
+
 def test_a_broken_image_is_named_when_it_is_read(folder: Path) -> None:
     (folder / "p0" / "000001.png").write_bytes(b"")
     files = open_triplets(folder)
