@@ -104,9 +104,9 @@ def _start(ray: Any, cpus: int | None) -> None:
             if advice or not left:
                 if not advice and "timed out" in str(error):
                     advice = "Try again when the machine has less to do."
+                told = f"Ray could not be started on this machine: {str(error).strip().rstrip('.')}."
                 raise EngineError(
-                    f"Ray could not be started on this machine: {str(error).strip().rstrip('.')}. {advice} "
-                    "Or choose the engine 'local'."
+                    " ".join(filter(None, (told, advice, "Or choose the engine 'local'.")))
                 ) from error
 
 
