@@ -15,10 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from tqdm import tqdm
-
 from simlib.errors import InputError, OutputError
 from simlib.given import is_litter, pointer_hint
+from simlib.progress import Bar
 
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 """Entries that only say more about the next one, such as a long name."""
@@ -94,7 +93,7 @@ def _unpack(archive: Path, folder: Path, most_bytes: int, most_files: int, progr
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         size = archive.stat().st_size
-        with archive.open("rb") as stream, tqdm.wrapattr(stream, "read", size, **shown) as counted:
+        with archive.open("rb") as stream, Bar.wrapattr(stream, "read", size, **shown) as counted:
             _extract_all(counted, folder, most_bytes, most_files)
     # tarfile raises errors of many kinds where a header is damaged.
     except Exception as error:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from simlib.kernels.device import exact_convolutions
 from simlib.metrics import Features, Metric, narrow
+from simlib.metrics.timing import announce
 from simlib.triplets import Triplets
 
 Target = Literal["closer", "farther", "reference"]
@@ -36,6 +37,7 @@ class Ranking:
     @torch.no_grad()
     def look(cls, metric: Metric, triplets: Triplets) -> Ranking:
         """Let a metric look at triplets and rank them; memory grows with their number."""
+        announce(metric, triplets.ref, 2 * len(triplets))
         with exact_convolutions():
             ref, p0, p1 = (metric.look_at(images) for images in (triplets.ref, triplets.p0, triplets.p1))
             return cls(metric, ref, p0, p1, metric.measure(ref, p0), metric.measure(ref, p1))

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelspec import write_kernel_spec
-from tqdm import tqdm
 
 from simlib.book.notebooks import (
     find_notebooks,
@@ -38,6 +37,8 @@ from simlib.checkout import (
 )
 from simlib.errors import InputError, NotebookError, OutputError
 from simlib.given import given_path
+from simlib.output import error_stream
+from simlib.progress import Bar
 
 _NEVER_STARTED = "Kernel died before replying to kernel_info"
 _CELL_STARTS = re.compile(r"Executing Cell \d+")
@@ -186,7 +187,7 @@ def _run_one(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> str
         failed.parent.mkdir(exist_ok=True)
         shutil.copyfile(executed if executed.exists() else job.work / "source.ipynb", failed)
     result = f"FAILED: {problem}" if problem else "done"
-    tqdm.write(f"  {job.name:<28} {time.monotonic() - started:7.1f} s  {result}", file=sys.stderr)
+    Bar.write(f"  {job.name:<28} {time.monotonic() - started:7.1f} s  {result}", file=error_stream())
     return problem
 
 
@@ -202,7 +203,7 @@ def _execute(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> tup
         "--kernel", "python3", "--cwd", str(cwd), "--log-output", "--no-progress-bar",
     ]  # fmt: skip
     cells = sum(cell.cell_type == "code" for cell in job.source.cells)
-    quiet, log = not sys.stderr.isatty(), []
+    quiet, log = not error_stream().isatty(), []
     with (
         subprocess.Popen(
             command,
@@ -213,7 +214,7 @@ def _execute(job: _Job, place: int, running: list[subprocess.Popen[str]]) -> tup
             text=True,
             errors="replace",
         ) as process,
-        tqdm(total=cells, desc=job.name, unit="cell", position=place, leave=False, disable=quiet) as bar,
+        Bar(total=cells, desc=job.name, unit="cell", position=place, leave=False, disable=quiet) as bar,
     ):
         running.append(process)
         for line in process.stdout or ():

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import simlib
 from simlib.cli import book, data, metrics, results, run, weights
-from simlib.cli.streams import Output, tolerant
+from simlib.cli.streams import tolerant
 from simlib.errors import NotebookError, SimlibError
+from simlib.output import Output
 
 _UNTOLD = 3
 

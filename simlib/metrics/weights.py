@@ -80,7 +80,7 @@ def fetch(name: str, folder: Path | None = None) -> Path:
         download(file.url, target, title=file.title, sha256=expected, size=file.size)
         if not expected:
             with written_whole(record) as temporary:
-                temporary.write_text(f"{_digest(target)}  {target.name}\n")
+                temporary.write_text(f"{_digest(target)}  {target.name}\n", "utf-8")
     except (DownloadError, OutputError) as error:
         hint = f" The SHA-256 of the first download is recorded in {record}." if record.is_file() else ""
         raise AbsentWeightsError(_absent(file, looked, f"{error}{hint}")) from error

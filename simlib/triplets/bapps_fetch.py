@@ -12,13 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from simlib.archives import unpacked
 from simlib.errors import InputError, OutputError
 from simlib.fetch import fetch as download
 from simlib.fetch import one_at_a_time
 from simlib.files import sha256_of, written_whole
+from simlib.progress import Bar
 from simlib.triplets.bapps import Split, data_folders, locate, read_split, split_of
 from simlib.triplets.stored import TripletFiles
 
@@ -119,7 +118,7 @@ def verify(place: Path, split: str, *, progress: bool = True) -> list[FolderCoun
     """
     stored = read_split(place, split)
     sizes: set[tuple[int, ...]] = set()
-    with tqdm(desc="checking", total=len(stored), unit="triplet", disable=None if progress else True) as bar:
+    with Bar(desc="checking", total=len(stored), unit="triplet", disable=None if progress else True) as bar:
         for batch in stored.batches(_BATCH):
             sizes.add(tuple(batch.ref.shape[2:]))
             bar.update(len(batch))

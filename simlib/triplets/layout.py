@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from simlib.errors import InputError
 from simlib.files import listed
 from simlib.given import pointer_hint
+from simlib.progress import PATIENCE, Bar
 from simlib.triplets.image_files import KINDS, SUFFIXES, not_read
-from simlib.triplets.stored import PATIENCE, StoredTriplet, TripletFiles
+from simlib.triplets.stored import StoredTriplet, TripletFiles
 
 _IMAGES = ("ref", "p0", "p1")
 # NumPy's own files of one number have 130 bytes.
@@ -63,7 +63,7 @@ def read_parts(folder: Path, parts: Sequence[str], *, judged: bool) -> TripletFi
     whole = os.path.basename(os.path.abspath(folder))
     found = [(part, files, stem) for part, files in listed.items() for stem in files["ref"]]
     rows: list[StoredTriplet] = []
-    for part, files, stem in tqdm(
+    for part, files, stem in Bar(
         found, "reading votes", unit="triplet", delay=PATIENCE, disable=None, leave=False
     ):
         ref, p0, p1 = (files[each][stem] for each in _IMAGES)

@@ -12,17 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from simlib.errors import InputError, unknown_name
 from simlib.given import is_readable
 from simlib.kernels.checks import require_count
 from simlib.kernels.images import from_8bit
+from simlib.progress import PATIENCE, Bar
 from simlib.triplets.image_files import read_levels
 from simlib.triplets.triplets import Index, LabelSource, Triplets, positions
-
-PATIENCE = 2.0
-"""Seconds that reading may take before it shows a progress bar."""
 
 
 class StoredTriplet(NamedTuple):
@@ -149,7 +146,7 @@ class TripletFiles:
             raise InputError("No triplet was chosen, and so there is no image to read.")
         files = [file for row in self.rows for file in (row.ref, row.p0, row.p1)]
         images: list[NDArray[np.uint8]] = []
-        for file in tqdm(files, "reading images", delay=PATIENCE, disable=None, leave=False):
+        for file in Bar(files, "reading images", delay=PATIENCE, disable=None, leave=False):
             image = Image.fromarray(read_levels(file))
             if self.side is not None:
                 image = image.resize((self.side, self.side), Image.Resampling.LANCZOS)

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from simlib.benchmark.store import Store
 from simlib.cli import main
-from simlib.cli.streams import Output, tolerant
+from simlib.cli.streams import tolerant
+from simlib.output import Output
 
 FULL = Path("/dev/full")
 
