@@ -35,10 +35,15 @@ def _name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def _modules_in(root: Path) -> list[Path]:
+    # JupyterLab and macOS leave files that end in .py beside ours.
+    return [
+        path for path in sorted(root.rglob("*.py")) if not any(map(is_litter, path.relative_to(root).parts))
+    ]
+
+
 # Read when the code is loaded: it may change on disk while a long run goes on.
-_FILES = [
-    path for path in sorted(_ROOT.rglob("*.py")) if not any(map(is_litter, path.relative_to(_ROOT).parts))
-]
+_FILES = _modules_in(_ROOT)
 _SOURCES: Mapping[str, bytes] = {_name_of(path): path.read_bytes() for path in _FILES}
 _PACKAGES = frozenset(_name_of(path) for path in _FILES if path.name == "__init__.py")
 

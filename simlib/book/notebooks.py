@@ -54,8 +54,9 @@ def pages(contents: Path) -> list[str]:
     """Return the pages that a table of contents names, in order, without suffix.
 
     Raises:
-        InputError: the file is no table of contents.
+        InputError: the file is no text, or no table of contents.
     """
+    read_text(contents)
     try:
         return list(parse_toc_yaml(contents))
     except (MalformedError, yaml.YAMLError) as error:

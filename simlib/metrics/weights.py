@@ -51,7 +51,7 @@ def locate(name: str, folder: Path | None = None) -> Path | None:
     If a folder is given, it is the only one that is looked in. What comes with a package is looked for there.
     """
     file = weights_file(name)
-    among = [folder] if folder and not file.package else folders(file)
+    among = [given_path(folder)] if folder and not file.package else folders(file)
     candidates = (each / file_name for each in among for file_name in file.digests)
     return next((path for path in candidates if path.is_file()), None)
 
@@ -73,7 +73,7 @@ def fetch(name: str, folder: Path | None = None) -> Path:
         return verified(file, path)
     if file.package:
         raise AbsentWeightsError(f"{file.title} should come with its package. {_remedy(file)}")
-    looked = [folder] if folder else folders(file)
+    looked = [given_path(folder)] if folder else folders(file)
     target = looked[0] / next(iter(file.digests))
     expected, record = expected_digest(file, target), _record(target)
     try:

@@ -110,7 +110,7 @@ def locate(split: str = "val", root: Path | None = None) -> Path | None:
         UnknownNameError: there is no such split.
     """
     name = split_of(split).name
-    roots = data_folders() if root is None else [root]
+    roots = data_folders() if root is None else [given_path(root)]
     candidates = (above / inside / name for above in roots for inside in ("2afc", "", "dataset/2afc"))
     return next((path for path in candidates if _is_split(path, split)), None)
 
@@ -139,7 +139,7 @@ def files(
         UnknownNameError: a split or a folder that BAPPS does not have.
         InputError: the data are not complete, or a vote cannot be read.
     """
-    place = locate(split, None if root is None else given_path(root))
+    place = locate(split, None if root is None else Path(root))
     if place is None:
         looked = root if root is not None else " or ".join(str(folder) for folder in data_folders())
         more = "" if split == "val" else f" --split {split}"

@@ -17,6 +17,7 @@ from simlib.errors import InputError, OutputError
 from simlib.fetch import fetch as download
 from simlib.fetch import one_at_a_time
 from simlib.files import sha256_of, written_whole
+from simlib.given import given_path
 from simlib.progress import Bar
 from simlib.triplets.bapps import Split, data_folders, locate, read_split, split_of
 from simlib.triplets.stored import TripletFiles
@@ -91,7 +92,7 @@ def fetch(
     """
     part, there = split_of(split), locate(split, folder)
     if there is None:
-        target = (data_folders()[0] if folder is None else folder) / "2afc" / split
+        target = (data_folders()[0] if folder is None else given_path(folder)) / "2afc" / split
         with one_at_a_time(target.with_name(f".{split}.lock"), f"BAPPS {split}", progress):
             there = locate(split, folder)
             if there is None and archive is not None:

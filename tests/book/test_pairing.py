@@ -250,3 +250,14 @@ def test_a_notebook_of_a_windows_editor_is_the_same(root: Path, tmp_path: Path) 
     source = root / "notebooks" / "triplets.py"
     (tmp_path / "triplets.py").write_text(source.read_text("utf-8"), "utf-8-sig", newline="\r\n")
     assert read_source(tmp_path / "triplets.py") == read_source(source)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_table_of_contents_of_a_windows_editor_is_read_or_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "_toc.yml"
+    path.write_text("format: jb-book\r\nroot: book/intro\r\n", encoding=encoding, newline="")
+    if encoding == "utf-8-sig":
+        assert pages(path) == ["book/intro"]
+        return
+    with pytest.raises(InputError, match="It seems to be UTF-16"):
+        pages(path)
