@@ -56,6 +56,9 @@ class Output:
         return hash(self._stream)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_stream":
+            # Of a copy that is being made.
+            raise AttributeError(name)
         return getattr(self._stream, name)
 
     @contextlib.contextmanager

@@ -19,8 +19,8 @@ _LARGE_SIDE = 256
 
 _PROBE_SIDE = 128
 
-PATIENCE = 10.0
-"""Seconds that measuring may take before it is announced."""
+_LONG = 10.0
+"""Seconds that measuring may take without being announced."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def announce(metric: Metric, images: torch.Tensor, pairs: int) -> None:
         metric(small, small.flip(-1))
         _SECONDS_A_PIXEL[metric] = (time.perf_counter() - start) / small[0, 0].numel()
     seconds = _SECONDS_A_PIXEL[metric] * height * width * pairs
-    if seconds > PATIENCE:
+    if seconds > _LONG:
         warnings.warn(
             f"{metric.spec.title} will take about {_told(seconds)} for {pairs} pairs of {width} x {height} "
             "pixels on this machine, and an attack as long at each step. Smaller images take less, in "
