@@ -106,7 +106,7 @@ specs_as_table(specs, ["metric", "values", "checked against"])
 # %% [markdown]
 # ## What each one costs
 #
-# Milliseconds for one pair of images of 64×64 pixels (or of the least side, where that is larger) on the machine that made this page. An attack needs the gradient at every step.
+# Milliseconds for one pair of images of 64×64 pixels (or of the least side, where that is larger) on the machine that made this page. An attack needs the gradient at every step. The time grows with the area: a photograph of a megapixel takes some two hundred times as long, minutes with the dearest metrics; the column *large* of `simlib metrics` tells it.
 
 # %%
 from simlib.metrics.timing import measure_time

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
-from tqdm import tqdm
-
 from simlib.errors import InputError, OutputError
+from simlib.given import is_litter, pointer_hint
+from simlib.progress import Bar
 
 _HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
 """Entries that only say more about the next one, such as a long name."""
@@ -32,7 +32,8 @@ def unpacked(
     """Yield a temporary folder with what a ``.tar.gz`` holds, for the caller to rename what it wants of it.
 
     Owners, times and permissions are not taken over. The checksum at the end of the archive is compared. The
-    temporary folder is made in ``parent``, which must exist. ``most_files`` counts folders too.
+    temporary folder is made in ``parent``, which must exist. ``most_files`` counts folders too. What a system
+    has left in the archive, such as ``__MACOSX``, is passed over.
 
     Raises:
         InputError: the archive is absent, damaged, or refused; the message names the entry.
@@ -92,7 +93,7 @@ def _unpack(archive: Path, folder: Path, most_bytes: int, most_files: int, progr
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         size = archive.stat().st_size
-        with archive.open("rb") as stream, tqdm.wrapattr(stream, "read", size, **shown) as counted:
+        with archive.open("rb") as stream, Bar.wrapattr(stream, "read", size, **shown) as counted:
             _extract_all(counted, folder, most_bytes, most_files)
     # tarfile raises errors of many kinds where a header is damaged.
     except Exception as error:
@@ -102,9 +103,8 @@ def _unpack(archive: Path, folder: Path, most_bytes: int, most_files: int, progr
                 "Check that the folder may be written to and has room."
             ) from error
         reason = error if isinstance(error, _RefusedError) else f"it is damaged or cut short: {error}"
-        raise InputError(
-            f"The archive {archive} is refused: {reason}. Download it again from those who publish it."
-        ) from error
+        hint = pointer_hint(archive) or "Download it again from those who publish it."
+        raise InputError(f"The archive {archive} is refused: {reason}. {hint}") from error
 
 
 def _extract_all(stream: Any, folder: Path, most_bytes: int, most_files: int) -> None:
@@ -112,9 +112,13 @@ def _extract_all(stream: Any, folder: Path, most_bytes: int, most_files: int) ->
         inflated.most_bytes = most_bytes
         # A tar stream is never sought backwards, which ends the loops that negative sizes would make.
         with tarfile.open(fileobj=inflated, mode="r|", tarinfo=_Entry) as tar:
-            for count, entry in enumerate(iter(tar.next, None), start=1):
+            count = 0
+            while entry := tar.next():
                 # tarfile would remember every entry until the end.
                 tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
+                if any(map(is_litter, entry.name.split("/"))):
+                    continue
+                count += 1
                 if count > most_files:
                     raise _RefusedError(f"it holds more than {most_files} files")
                 _validate(entry, folder)

@@ -8,7 +8,6 @@ import functools
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +16,12 @@ from urllib.parse import urljoin, urlsplit
 
 import pooch
 import requests
-from tqdm import tqdm
 from urllib3.exceptions import HTTPError as TransportError
 
 from simlib.errors import DownloadError, OutputError
 from simlib.files import Lock, sha256_of
+from simlib.output import error_stream
+from simlib.progress import Bar
 
 SILENCE_SECONDS = 20.0
 """How long a host may be silent before it is given up."""
@@ -52,7 +52,7 @@ def fetch(
         DownloadError: the file cannot be downloaded, or is another one.
         OutputError: it cannot be written here; what has arrived is kept.
     """
-    bar = functools.partial(tqdm, desc=title, unit="B", unit_scale=True, disable=not progress)
+    bar = functools.partial(Bar, desc=title, unit="B", unit_scale=True, disable=not progress)
     try:
         if not url.lower().startswith(("http://", "https://")):
             raise DownloadError("its address must start with http:// or https://")
@@ -85,12 +85,12 @@ def one_at_a_time(path: Path, title: str, progress: bool) -> Iterator[None]:
     with Lock(path) as lock:
         if not lock.acquire(wait=False):
             if progress:
-                tqdm.write(f"{title}: another process is fetching it, waiting", file=sys.stderr)
+                Bar.write(f"{title}: another process is fetching it, waiting", file=error_stream())
             lock.acquire(wait=True)
         yield
 
 
-def _obtain(url: str, target: Path, sha256: str, size: int | None, bar: Callable[..., tqdm]) -> None:
+def _obtain(url: str, target: Path, sha256: str, size: int | None, bar: Callable[..., Bar]) -> None:
     """Have pooch receive, verify and name an absent file; start anew once if its pieces do not fit."""
     pooch.get_logger().setLevel("WARNING")
     download = _Resuming(target.with_name(f".{target.name}.part"), size, bool(sha256), bar)
@@ -111,7 +111,7 @@ class _Resuming:
     with the byte ``first`` of the file.
     """
 
-    def __init__(self, part: Path, size: int | None, verifiable: bool, bar: Callable[..., tqdm]) -> None:
+    def __init__(self, part: Path, size: int | None, verifiable: bool, bar: Callable[..., Bar]) -> None:
         self._part, self._note = part, part.with_suffix(".version")
         self._size, self._verifiable, self._bar = size, verifiable, bar
 
@@ -198,7 +198,7 @@ def _described(answer: requests.Response, size: int | None) -> tuple[int, int, s
 
 
 def _append(
-    answer: requests.Response, stream: BinaryIO, first: int, length: int, bar: Callable[..., tqdm]
+    answer: requests.Response, stream: BinaryIO, first: int, length: int, bar: Callable[..., Bar]
 ) -> int:
     """Write what comes, and return how many bytes of the file are here."""
     arrived = stream.seek(first)

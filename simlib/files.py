@@ -15,6 +15,7 @@ from types import TracebackType
 from filelock import FileLock, Timeout
 
 from simlib.errors import InputError, OutputError
+from simlib.given import is_litter
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
@@ -108,8 +109,10 @@ def _flush(path: Path, flags: int) -> None:
         os.close(handle)
 
 
-def listed(folder: Path, prefix: str, suffix: str) -> list[Path]:
+def listed(folder: Path, prefix: str = "", suffix: str = "") -> list[Path]:
     """List the files of a folder whose names begin and end so, in order; none if there is no such folder.
+
+    What systems and editors leave there is passed over, see :func:`simlib.given.is_litter`.
 
     Raises:
         InputError: the folder cannot be read.
@@ -121,7 +124,8 @@ def listed(folder: Path, prefix: str, suffix: str) -> list[Path]:
         return []
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be read: {error}. Correct that first.") from error
-    return [folder / name for name in sorted(names) if name.startswith(prefix) and name.endswith(suffix)]
+    ours = sorted(name for name in names if not is_litter(name))
+    return [folder / name for name in ours if name.startswith(prefix) and name.endswith(suffix)]
 
 
 def make_folder(path: Path) -> Path:

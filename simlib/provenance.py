@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from simlib import __version__
 from simlib.errors import InputError
+from simlib.given import is_litter
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +35,17 @@ def _name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def _modules_in(root: Path) -> list[Path]:
+    # JupyterLab and macOS leave files that end in .py beside ours.
+    return [
+        path for path in sorted(root.rglob("*.py")) if not any(map(is_litter, path.relative_to(root).parts))
+    ]
+
+
 # Read when the code is loaded: it may change on disk while a long run goes on.
-_SOURCES: Mapping[str, bytes] = {_name_of(path): path.read_bytes() for path in sorted(_ROOT.rglob("*.py"))}
-_PACKAGES = frozenset(_name_of(path) for path in _ROOT.rglob("__init__.py"))
+_FILES = _modules_in(_ROOT)
+_SOURCES: Mapping[str, bytes] = {_name_of(path): path.read_bytes() for path in _FILES}
+_PACKAGES = frozenset(_name_of(path) for path in _FILES if path.name == "__init__.py")
 
 
 def code_hash(*modules: str) -> str:

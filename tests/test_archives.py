@@ -87,6 +87,12 @@ def test_what_is_renamed_stays_without_permissions_and_the_rest_goes_also_after_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "val"]
 
 
+def test_what_a_system_left_in_an_archive_is_passed_over_and_not_counted(tmp_path: Path) -> None:
+    left = [entry(name) for name in ("__MACOSX/set/._cat.png", "set/._cat.png", "set/.DS_Store", "._set")]
+    archive = packed(tmp_path, tar_of(*left, entry("set/cat.png"), entry("set/Thumbs.db")))
+    assert unpack(archive, tmp_path, most_files=1) == {"set/cat.png": b"content"}
+
+
 def header(kind: bytes, size: int, content: bytes = b"") -> bytes:
     """A header that says something about the next entry, and claims to have so many bytes."""
     info = tarfile.TarInfo("more")

@@ -16,7 +16,9 @@ import simlib
 ROOT = Path(simlib.__file__).parent
 FLOORS = (
     {"errors"},
-    {"checkout", "provenance", "files", "archives"},
+    {"checkout", "given", "output"},
+    {"provenance", "files", "progress"},
+    {"archives"},
     {"fetch"},
     {"kernels"},
     {"metrics", "triplets"},

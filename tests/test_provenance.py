@@ -204,3 +204,10 @@ def test_device_and_versions() -> None:
     assert describe_device(CPU)["device"].startswith("cpu (")
     found = versions(["numpy", "no-such-package"])
     assert found == {"numpy": numpy.__version__, "no-such-package": ""}
+
+
+def test_what_jupyter_and_systems_leave_beside_the_code_is_no_code(tmp_path: Path) -> None:
+    for name in ("a.py", "._a.py", ".ipynb_checkpoints/a-checkpoint.py", "__MACOSX/a.py", "b/c.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert provenance._modules_in(tmp_path) == [tmp_path / "a.py", tmp_path / "b" / "c.py"]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from simlib.attacks.problem import FlipBatch, RankFlip
 from simlib.attacks.result import AttackResult, Found, Protocol
 from simlib.kernels.checks import require_count
 from simlib.kernels.device import in_fitting_batches
 from simlib.kernels.projection import round_to_8bit
+from simlib.progress import PATIENCE, Bar
 
 if TYPE_CHECKING:
     from simlib.attacks.attack import Attack
@@ -47,8 +47,13 @@ def run_in_batches(
         found = _attack_unflipped(batch, attack_batch) if protocol == "strict" else attack_batch(batch)
         return _measure(batch, found, attack, protocol, seed, started)
 
-    bar = tqdm(
-        total=len(problem), desc=attack.title, unit="triplet", disable=not progress, delay=2.0, leave=False
+    bar = Bar(
+        total=len(problem),
+        desc=attack.title,
+        unit="triplet",
+        disable=not progress,
+        delay=PATIENCE,
+        leave=False,
     )
 
     def counted() -> Iterator[AttackResult]:

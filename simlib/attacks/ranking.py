@@ -11,6 +11,7 @@ from torch import Tensor
 
 from simlib.errors import UndefinedDistanceError
 from simlib.metrics import Features, Metric, narrow
+from simlib.metrics.timing import announce
 from simlib.triplets import Triplets
 
 Target = Literal["closer", "farther", "reference"]
@@ -43,6 +44,7 @@ class Ranking:
             UndefinedDistanceError: the distances of a triplet cannot be compared, because one is NaN or both
                 are infinite.
         """
+        announce(metric, triplets.ref, 2 * len(triplets))
         ref, p0, p1 = (metric.look_at(images) for images in (triplets.ref, triplets.p0, triplets.p1))
         distance0, distance1 = metric.measure(ref, p0), metric.measure(ref, p1)
         undefined, others = (distance0 - distance1).isnan(), "triplets[is_defined(metric, triplets)]"

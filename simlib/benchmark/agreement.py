@@ -18,6 +18,7 @@ from simlib.errors import InputError
 from simlib.kernels.checks import require_count
 from simlib.kernels.images import validate_alike
 from simlib.metrics import Metric
+from simlib.progress import PATIENCE, Bar
 from simlib.triplets import Triplets
 
 
@@ -32,10 +33,12 @@ def distances(metric: Metric, triplets: Triplets, batch_size: int = BATCH_SIZE) 
     require_count("batch_size", batch_size)
     metric.validate(triplets.ref)
     first, second = [], []
-    for start in range(0, len(triplets), batch_size):
-        ranking = Ranking.look(metric, triplets[start : start + batch_size])
-        first.append(ranking.distance0)
-        second.append(ranking.distance1)
+    with Bar(total=len(triplets), desc=metric.spec.title, unit="triplet", delay=PATIENCE, leave=False) as bar:
+        for start in range(0, len(triplets), batch_size):
+            ranking = Ranking.look(metric, triplets[start : start + batch_size])
+            first.append(ranking.distance0)
+            second.append(ranking.distance1)
+            bar.update(len(ranking))
     return torch.cat(first), torch.cat(second)
 
 

@@ -24,9 +24,11 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from simlib.attacks import ATTACKS, Attack, Protocol, Target, make
 from simlib.errors import SimlibError, unknown_name
+from simlib.given import is_readable
 from simlib.metrics.registry import spec_of
 
 SHARD_SIZE = 64
@@ -63,6 +65,15 @@ def _each_once(names: tuple[str, ...], advice: str = "Name it once.") -> tuple[s
     return names
 
 
+def _readable(text: str, info: ValidationInfo) -> str:
+    """Refuse what would break the lines of tables, or could not be stored at all."""
+    if not _is_stored(info) and not is_readable(text):
+        raise PydanticCustomError("text", "It must be a line of text, without breaks or control letters")
+    return text
+
+
+Text = Annotated[StrictStr, AfterValidator(_readable)]
+
 MetricNames = Annotated[
     tuple[Annotated[StrictStr, AfterValidator(_existing)], ...], AfterValidator(_each_once)
 ]
@@ -83,7 +94,7 @@ class Data(_Section):
         seed: of the draw.
     """
 
-    source: StrictStr = "photos"
+    source: Text = "photos"
     n: Annotated[StrictInt, Field(ge=1, le=_MOST)] | None = None
     seed: Annotated[StrictInt, Field(ge=0)] = 0
 
@@ -99,7 +110,7 @@ class PlannedAttack(_Section):
         dials: those of its dials that differ from the defaults.
     """
 
-    title: StrictStr
+    title: Text
     attack: StrictStr
     protocol: Protocol = "strict"
     target: Target = "closer"
@@ -241,7 +252,7 @@ class Plan(_Section):
             of what is computed from then on.
     """
 
-    name: StrictStr
+    name: Text
     data: Data = Data()
     white_box: WhiteBox | None = None
     transfer: TransferSet | None = None

@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from simlib.benchmark.plan import Data, Plan, TransferSet, WhiteBox
 from simlib.errors import InputError, unknown_name
+from simlib.given import given_path, is_litter, read_text
 
 _SUFFIX = ".toml"
 
@@ -39,18 +39,14 @@ def read_plan(plan: str | os.PathLike[str]) -> Plan:
     text, known = os.fspath(plan), _shipped_files()
     if text in known:
         return _parse(known[text].read_text("utf-8"), text, f"the plan {text} of simlib")
-    path = Path(text)
+    path = given_path(text)
     if not path.is_file():
         if path.suffix == _SUFFIX or len(path.parts) > 1:
             raise InputError(
                 f"There is no file {text}. Give the path of a plan, or one of {', '.join(shipped())}."
             )
         raise unknown_name("plan", text, [*known, f"FILE{_SUFFIX}"])
-    try:
-        # Some editors begin a file with a byte order mark.
-        return _parse(path.read_text("utf-8-sig"), path.stem, text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The plan {text} cannot be read: {error}. Give a text file in TOML.") from error
+    return _parse(read_text(path), path.stem, text)
 
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
@@ -81,7 +77,8 @@ def plan_from_dict(content: Mapping[str, Any], where: str, context: dict[str, An
 
 def _shipped_files() -> dict[str, Traversable]:
     folder = files("simlib.benchmark") / "plans"
-    return {each.name.removesuffix(_SUFFIX): each for each in folder.iterdir() if each.name.endswith(_SUFFIX)}
+    found = (each for each in folder.iterdir() if each.name.endswith(_SUFFIX) and not is_litter(each.name))
+    return {each.name.removesuffix(_SUFFIX): each for each in found}
 
 
 def _parse(text: str, name: str, where: str) -> Plan:

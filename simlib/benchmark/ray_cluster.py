@@ -8,17 +8,28 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 from simlib.errors import AbsentPackageError, EngineError, InputError, install_hint
+from simlib.given import given_path
 
 _KNOCK = 10.0
 """Seconds that an address has to answer; Ray itself would try for several minutes."""
 
 _STARTS = 3
 """Times that Ray is started; it gives up after seconds where the machine is busy with other things."""
+
+_LEAST_ROOM = 2**20
+"""Bytes of room that Ray needs at the very least to begin with."""
+
+_LONGEST_SOCKET = 107
+"""Letters that the path of a socket may have."""
+
+_OF_RAY = len("/ray/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+"""Letters of them that Ray adds."""
 
 _QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
 
@@ -121,11 +132,38 @@ def _start(ray: Any, cpus: int | None) -> None:
             return
         except Exception as error:  # of no class of its own where processes took too long to start
             ray.shutdown()
-            if not left:
+            advice = obstacle()
+            if advice or not left:
+                if not advice and "timed out" in str(error):
+                    advice = "Try again when the machine has less to do."
+                told = f"Ray could not be started on this machine: {str(error).strip().rstrip('.')}."
                 raise EngineError(
-                    f"Ray could not be started on this machine: {error} Try again when the machine has less "
-                    "to do, or choose the engine 'local'."
+                    " ".join(filter(None, (told, advice, "Or choose the engine 'local'.")))
                 ) from error
+
+
+def obstacle() -> str:
+    """Say in a sentence or two why Ray cannot write what it has to on this machine; empty if it can."""
+    home, temporary = given_path("~"), given_path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    for what, folder, variable in (
+        ("key into the home folder", home, "HOME"),
+        ("sockets and logs into", temporary, "RAY_TMPDIR"),
+    ):
+        try:
+            with tempfile.TemporaryFile(dir=folder) as file:
+                file.write(bytes(_LEAST_ROOM))
+        except OSError as error:
+            return (
+                f"It writes its {what} {folder}, which cannot be written to: {error.strerror}. "
+                f"Set {variable} to a folder that may be written to and has room."
+            )
+    longest = _LONGEST_SOCKET - _OF_RAY
+    if len(os.fsencode(temporary)) > longest:
+        return (
+            f"The path of its folder for sockets, {temporary}, has more than {longest} letters. "
+            "Set RAY_TMPDIR to a shorter one."
+        )
+    return ""
 
 
 def _join(ray: Any, address: str) -> None:

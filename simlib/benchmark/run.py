@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from simlib.benchmark.engines import Engine, LocalEngine
 from simlib.benchmark.plan import Data, Plan
@@ -25,6 +24,7 @@ from simlib.files import Lock
 from simlib.kernels.device import pick_device
 from simlib.metrics.registry import spec_of
 from simlib.metrics.weights import digest_of
+from simlib.progress import Bar
 from simlib.provenance import code_hash, describe_device, versions
 from simlib.triplets.sources import Drawn, drawn
 
@@ -129,7 +129,7 @@ class _Run:
         self._locks: dict[str, Lock] = {}
         self._flips = 0
         self._written = time.monotonic()
-        self._bar = tqdm(total=n, desc=plan.name, unit="triplet", disable=not progress, dynamic_ncols=True)
+        self._bar = Bar(total=n, desc=plan.name, unit="triplet", disable=not progress, dynamic_ncols=True)
         record = RunRecord(
             key=address({"plan": plan_to_dict(plan), "recipes": [recipe.key for recipe in self._recipes]}),
             plan=plan,

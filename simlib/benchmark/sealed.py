@@ -25,6 +25,7 @@ from simlib.benchmark.rows import SCHEMA
 from simlib.benchmark.shard import Done
 from simlib.errors import InputError
 from simlib.files import listed, make_folder, written_whole
+from simlib.given import pointer_hint
 
 _ABOUT = b"simlib"
 _IMAGES = pa.schema([("triplet", pa.string()), ("image", pa.binary())])
@@ -141,7 +142,10 @@ def _open(path: Path) -> tuple[pq.ParquetFile, dict[str, Any]]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error}. Correct that, or remove the file.") from error
     if path.stem.rpartition("-")[2] != _digest(content):
-        raise DamagedError(f"{path} is damaged: its content does not fit the checksum in its name.")
+        hint = pointer_hint(path)
+        raise DamagedError(
+            f"{path} is damaged: its content does not fit the checksum in its name. {hint}".rstrip()
+        )
     try:
         file = pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:

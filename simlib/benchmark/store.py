@@ -32,6 +32,7 @@ from simlib.benchmark.rows import SCHEMA
 from simlib.benchmark.shard import Done
 from simlib.errors import InputError, OutputError, unknown_name
 from simlib.files import Lock, listed, make_folder, written_whole
+from simlib.given import given_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +58,7 @@ class Store:
     """
 
     def __init__(self, folder: Path | str, *, create: bool = True) -> None:
-        self.folder = Path(folder)
+        self.folder = given_path(folder)
         self._rows, self._images = self.folder / "rows", self.folder / "images"
         if create:
             _make_manifest(make_folder(self.folder))
@@ -123,7 +124,7 @@ class Store:
 
     def records(self) -> list[RunRecord]:
         """Return the records of all runs, the oldest first; an InputError names one that cannot be read."""
-        found = [load_record(path) for path in listed(self.folder / "runs", "", ".json")]
+        found = [load_record(path) for path in listed(self.folder / "runs", suffix=".json")]
         return sorted(found, key=lambda record: (record.created, record.key))
 
     def record(self, name_or_key: str | None = None) -> RunRecord:
@@ -215,9 +216,7 @@ def _or_removed(path: Path, read: Callable[[Path], _Read], remove: bool = True) 
 
 def _make_manifest(folder: Path) -> None:
     """Make a folder that holds nothing a store; leave a store as it is."""
-    others = [
-        each.name for each in listed(folder, "", "") if each.name != _MANIFEST and each.suffix != ".part"
-    ]
+    others = [each.name for each in listed(folder) if each.name != _MANIFEST and each.suffix != ".part"]
     # Looked for last: another process may just be making the store, and writes this file first.
     if (folder / _MANIFEST).exists():
         return

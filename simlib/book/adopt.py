@@ -19,6 +19,7 @@ from simlib.book.staleness import PUBLISHED_PROFILE, stale
 from simlib.checkout import repository
 from simlib.errors import NotebookError
 from simlib.files import written_whole
+from simlib.given import given_path
 
 
 def adopt(executed: Path | str, names: Sequence[str] | None = None, root: Path | None = None) -> list[Path]:
@@ -38,7 +39,7 @@ def adopt(executed: Path | str, names: Sequence[str] | None = None, root: Path |
     root = root or repository()
     adopted = {}
     for name, path in find_notebooks(root / "notebooks", names).items():
-        ran = Path(executed) / f"{name}.ipynb"
+        ran = given_path(executed) / f"{name}.ipynb"
         if not ran.is_file():
             raise NotebookError(
                 f"No executed notebook {ran}. Run first: simlib notebooks --profile reference"

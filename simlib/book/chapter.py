@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from simlib import metrics
 from simlib.attacks import RankFlip
@@ -17,6 +16,7 @@ from simlib.book.dials import DialError, checked, needed
 from simlib.errors import SimlibError
 from simlib.kernels.device import pick_device
 from simlib.metrics import Metric
+from simlib.progress import PATIENCE, Bar
 from simlib.report.display import listed, with_bold_number
 from simlib.report.provenance import Provenance, provenance
 from simlib.triplets import Triplets, draw
@@ -124,7 +124,7 @@ class Chapter:
 
     def progress(self, work: Iterable[Each], what: str) -> Iterator[Each]:
         """Go through some work, with a bar if it takes more than two seconds."""
-        yield from tqdm(work, desc=what, delay=2, leave=False)
+        yield from Bar(work, desc=what, delay=PATIENCE, leave=False)
 
     def provenance(self, **more: object) -> Provenance:
         """Return the box at the end of the chapter: dials that were used, device, versions, code.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from simlib import metrics
 from simlib.attacks.dials import a_budget, a_number_not_below_0, a_positive_number
 from simlib.checkout import repository
 from simlib.errors import InputError, SimlibError
+from simlib.given import given_path
 from simlib.kernels.checks import require_count
 from simlib.kernels.device import pick_device
 
@@ -91,7 +91,7 @@ def _device(name: str, value: Any) -> None:
 
 def _data(name: str, value: Any) -> None:
     _text(name, value)
-    if value not in ("photos", "bapps") and not (value and Path(value).expanduser().exists()):
+    if value not in ("photos", "bapps") and not (value and given_path(value).exists()):
         raise InputError(
             f"{name} is {value!r}, and there is no such folder or file. "
             'Give "photos", "bapps", or the path of a folder or CSV file.'
@@ -100,7 +100,7 @@ def _data(name: str, value: Any) -> None:
 
 def _measured(name: str, value: Any) -> None:
     _text(name, value)
-    if not (repository() / "notebooks" / value).is_file():
+    if not (repository() / "notebooks" / given_path(value)).is_file():
         raise InputError(
             f"{name} is {value!r}, and there is no such file, seen from the notebooks. "
             'make bench writes "../_build/bench.json".'

@@ -29,7 +29,7 @@ from simlib.book.notebooks import (
 )
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
-from simlib.files import make_folder, sha256_of, written_whole
+from simlib.files import listed, make_folder, sha256_of, written_whole
 from simlib.report.display import LIVE
 
 START = "start.md"
@@ -189,7 +189,7 @@ def _started(folder: Path) -> dict[str, dict[str, str]]:
     except OSError as error:
         raise OutputError(f"Copies cannot be put into {folder}: {error}. Choose another --folder.") from error
     if not (folder / _MADE).is_file():
-        if [path for path in folder.rglob("*") if path != folder / "notebooks"]:
+        if listed(folder / "notebooks") or [path for path in listed(folder) if path.name != "notebooks"]:
             raise InputError(f"{folder} holds other files than working copies. Give a new or empty folder.")
         _write(folder / _MADE, "{}")
     return _made(folder)

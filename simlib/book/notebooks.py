@@ -13,7 +13,8 @@ import yaml
 from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
 from simlib.errors import InputError, NotebookError, unknown_name
-from simlib.files import written_whole
+from simlib.files import listed, written_whole
+from simlib.given import read_text
 from simlib.report.display import LIVE, WIDGET
 
 # programs note there when and where each cell ran, and what widgets showed, which differs in every run
@@ -40,7 +41,7 @@ def find_notebooks(source: Path, names: Sequence[str] | None = None) -> dict[str
     """
     contents = source.parent / "_toc.yml"
     order = [Path(page).name for page in pages(contents)] if contents.is_file() else []
-    files = {path.stem: path for path in sorted(source.glob("*.py"))}
+    files = {path.stem: path for path in listed(source, suffix=".py")}
     found = {name: files[name] for name in dict.fromkeys([*order, *files]) if name in files}
     if not found:
         raise InputError(f"No notebooks in {source}: they are files like triplets.py, in the percent format.")
@@ -54,8 +55,9 @@ def pages(contents: Path) -> list[str]:
     """Return the pages that a table of contents names, in order, without suffix.
 
     Raises:
-        InputError: the file is no table of contents.
+        InputError: the file is no text, or no table of contents.
     """
+    read_text(contents)
     try:
         return list(parse_toc_yaml(contents))
     except (MalformedError, yaml.YAMLError) as error:
@@ -66,9 +68,10 @@ def read_source(path: Path) -> Any:
     """Return the notebook that a ``.py`` file describes, without outputs.
 
     Raises:
-        NotebookError: the file has no cell tagged ``parameters``.
+        InputError: the file cannot be read.
+        NotebookError: it has no cell tagged ``parameters``.
     """
-    notebook = jupytext.read(path)
+    notebook = jupytext.reads(read_text(path), {"extension": path.suffix})
     if not any("parameters" in tags(cell) for cell in notebook.cells):
         raise NotebookError(
             f'{path} has no parameters cell. Give the cell with its dials the tag: # %% tags=["parameters"]'

@@ -12,6 +12,8 @@ import yaml
 from simlib.book.notebooks import read_source, tags
 from simlib.book.values import Values, Written, constant, from_here
 from simlib.errors import InputError, unknown_name
+from simlib.files import listed
+from simlib.given import read_text
 
 # the key of a profile under which stand the values for every notebook that has the parameter
 COMMON = "all"
@@ -31,13 +33,13 @@ def load_profile(folder: Path, profile: str) -> dict[str, Values]:
 
     Raises:
         UnknownNameError: there is no file of that name in the folder.
-        InputError: the file is not a mapping of mappings.
+        InputError: the file cannot be read, or is not a mapping of mappings.
     """
-    files = {path.stem: path for path in folder.glob("*.yaml")}
+    files = {path.stem: path for path in listed(folder, suffix=".yaml")}
     if profile not in files:
         raise unknown_name("profile", profile, files)
     try:
-        content = yaml.safe_load(files[profile].read_text(encoding="utf-8")) or {}
+        content = yaml.safe_load(read_text(files[profile])) or {}
     except yaml.YAMLError as error:
         raise InputError(f"{files[profile]} is not valid YAML: {error}") from error
     if not isinstance(content, dict) or not all(isinstance(part or {}, dict) for part in content.values()):

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from ipykernel.kernelspec import write_kernel_spec
-from tqdm import tqdm
 
 from simlib.book.children import Children, bound
 from simlib.book.notebooks import (
@@ -40,6 +38,9 @@ from simlib.checkout import (
 )
 from simlib.errors import InputError, NotebookError, OutputError
 from simlib.files import why_not_written
+from simlib.given import given_path
+from simlib.output import error_stream
+from simlib.progress import Bar
 
 # the package can be run by `python -m`, but then knows nothing of the end of this process
 _PAPERMILL = "from papermill.cli import papermill; papermill()"
@@ -94,7 +95,7 @@ def run_notebooks(
         OutputError: the output folder cannot be written, or is full.
         NotebookError: notebooks raised. The others have run to their end, the partial ones are kept.
     """
-    folder = Path(source) if source else repository() / "notebooks"
+    folder = given_path(source) if source else repository() / "notebooks"
     selected = find_notebooks(folder, names)
     known = known_parameters(find_notebooks(folder))
     values = resolve(known, selected, load_profile(folder / "params", profile), parameters or {})
@@ -102,7 +103,7 @@ def run_notebooks(
         raise InputError(f"jobs is {jobs}, but at least one notebook must run at a time.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parallel = min(jobs or cores, len(selected))
-    target = Path(output) if output else repository() / "_build" / "notebooks" / profile
+    target = given_path(output) if output else repository() / "_build" / "notebooks" / profile
     target = target.resolve()
     with _scratch_folder(target) as scratch:
         environment = _environment(scratch, profile, max(1, cores // parallel))
@@ -156,7 +157,7 @@ def _environment(scratch: Path, profile: str, threads: int) -> dict[str, str]:
     modules = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     return {
         **os.environ,
-        **{name: str(Path(folder).expanduser().absolute()) for name, folder in folders.items()},
+        **{name: str(given_path(folder).absolute()) for name, folder in folders.items()},
         "PYTHONPATH": os.pathsep.join(str(Path(folder).absolute()) for folder in modules),
         **dict.fromkeys(_THREAD_VARIABLES, str(threads)),
         "JUPYTER_PATH": os.pathsep.join(search),
@@ -202,7 +203,7 @@ def _run_one(job: _Job, place: int, children: Children) -> str:
         failed.parent.mkdir(exist_ok=True)
         shutil.copyfile(executed if executed.exists() else job.work / "source.ipynb", failed)
     result = f"FAILED: {problem}" if problem else "done"
-    tqdm.write(f"  {job.name:<28} {time.monotonic() - started:7.1f} s  {result}", file=sys.stderr)
+    Bar.write(f"  {job.name:<28} {time.monotonic() - started:7.1f} s  {result}", file=error_stream())
     return problem
 
 
@@ -218,10 +219,10 @@ def _execute(job: _Job, place: int, children: Children) -> tuple[int, list[str]]
         "--kernel", "python3", "--cwd", str(cwd), "--log-output", "--no-progress-bar",
     )  # fmt: skip
     cells = sum(cell.cell_type == "code" for cell in job.source.cells)
-    quiet, log = not sys.stderr.isatty(), []
+    quiet, log = not error_stream().isatty(), []
     with (
         children.started(command, job.environment) as process,
-        tqdm(total=cells, desc=job.name, unit="cell", position=place, leave=False, disable=quiet) as bar,
+        Bar(total=cells, desc=job.name, unit="cell", position=place, leave=False, disable=quiet) as bar,
     ):
         for line in process.stdout or ():
             log.append(line)

@@ -18,7 +18,8 @@ from simlib.book.staleness import edited, other_dials, published_dials, run_of, 
 from simlib.book.values import Values
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
-from simlib.files import Lock, make_folder, why_not_written
+from simlib.files import Lock, listed, make_folder, why_not_written
+from simlib.given import given_path
 
 # the cell of this tag draws the picture that stands for the book: in its first page and its README
 TEASER_TAG = "teaser"
@@ -55,7 +56,7 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
         OutputError: the folder for the pages cannot be replaced.
     """
     root = (root or repository()).resolve()
-    output = Path(output).resolve()
+    output = given_path(output).resolve()
     _require_book_or_nothing(output)
     with Lock(make_folder(output.parent) / f".{output.name}.lock") as lock:
         lock.acquire(wait=True)
@@ -64,7 +65,7 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
                 prefix=f".{output.name}-", dir=output.parent, ignore_cleanup_errors=True
             ) as scratch:
                 work = Path(scratch)
-                stage(Path(notebooks).resolve(), work / "source", root)
+                stage(given_path(notebooks).resolve(), work / "source", root)
                 _put(_render(work / "source", work), output, work / "former")
         except OutputError:
             raise
@@ -77,7 +78,7 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
 
 def _require_book_or_nothing(output: Path) -> None:
     if output.exists() and not (
-        output.is_dir() and (not any(output.iterdir()) or (output / "genindex.html").exists())
+        output.is_dir() and (not listed(output) or (output / "genindex.html").exists())
     ):
         raise OutputError(
             f"{output} is a file, or what it holds is no book. Give a new or empty folder with --output."

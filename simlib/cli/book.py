@@ -6,13 +6,15 @@ import argparse
 import sys
 from pathlib import Path
 
+from simlib.given import given_path
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommands to the parser."""
     notebooks = commands.add_parser("notebooks", help="execute the book's notebooks headlessly")
     notebooks.add_argument("names", nargs="*", metavar="NOTEBOOK", help="such as triplets (default: all)")
     notebooks.add_argument("--profile", default="quick", help="smoke, quick (default) or reference")
-    notebooks.add_argument("--output", type=Path, help="folder (default: _build/notebooks/PROFILE)")
+    notebooks.add_argument("--output", type=given_path, help="folder (default: _build/notebooks/PROFILE)")
     jobs = "notebooks that run at a time (default: as many as cores)"
     notebooks.add_argument("--jobs", type=int, help=jobs)
     setting = "set a parameter, in one notebook or in all that have it; repeatable"
@@ -23,7 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     notebooks.set_defaults(run=_notebooks)
 
     lab = commands.add_parser("lab", help="open working copies of the notebooks in JupyterLab")
-    lab.add_argument("--folder", type=Path, help="of the copies (default: _build/lab)")
+    lab.add_argument("--folder", type=given_path, help="of the copies (default: _build/lab)")
     more = "further arguments for JupyterLab, after --, such as -- --no-browser"
     lab.add_argument("arguments", nargs="*", metavar="ARGUMENT", help=more)
     lab.set_defaults(run=_lab)
@@ -31,18 +33,20 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     book = commands.add_parser("book", help="render the book, or change what is committed")
     actions = book.add_subparsers(required=True, metavar="ACTION")
     build = actions.add_parser("build", help="render pages from executed notebooks")
-    build.add_argument("--notebooks", type=Path, help="folder of executed ones (default: the committed ones)")
-    build.add_argument("--output", type=Path, help="folder for the pages (default: _build/book)")
+    build.add_argument(
+        "--notebooks", type=given_path, help="folder of executed ones (default: the committed ones)"
+    )
+    build.add_argument("--output", type=given_path, help="folder for the pages (default: _build/book)")
     build.set_defaults(run=_build_book)
     adoption = actions.add_parser("adopt", help="put the outputs of a run into the committed notebooks")
-    adoption.add_argument("notebooks", type=Path, help="folder of executed notebooks")
+    adoption.add_argument("notebooks", type=given_path, help="folder of executed notebooks")
     adoption.add_argument("names", nargs="*", metavar="NOTEBOOK", help="which ones (default: all)")
     adoption.set_defaults(run=_adopt)
     refresh = actions.add_parser("refresh", help="execute and adopt the notebooks that --stale lists")
     refresh.set_defaults(run=_refresh)
     back = actions.add_parser("back", help="put edited working copies of JupyterLab into the book")
     back.add_argument("names", nargs="+", metavar="NOTEBOOK")
-    back.add_argument("--folder", type=Path, help="of the copies (default: _build/lab)")
+    back.add_argument("--folder", type=given_path, help="of the copies (default: _build/lab)")
     back.set_defaults(run=_back)
 
 

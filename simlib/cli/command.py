@@ -6,8 +6,6 @@ Everything heavy is imported by the subcommand that needs it, so that ``simlib -
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,14 +13,42 @@ from collections.abc import Sequence
 import simlib
 from simlib.cli import book, data, metrics, results, run, weights
 from simlib.cli.signals import Ended, ended_by_signals
+from simlib.cli.streams import tolerant
 from simlib.errors import NotebookError, SimlibError
+from simlib.output import Output
+
+_UNTOLD = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code.
+    """Run the command and return its exit code.
 
-    It is 0, 1 when notebooks failed, 2 when it was asked wrongly, and 128 + N after the signal N.
+    It is 0; 1 when notebooks failed; 2 when it was asked wrongly; 3 when all was done, but what it has to say
+    could not be written, as to a full disk; 128 + N after the signal N.
     """
+    with tolerant() as output:
+        try:
+            code = _run(arguments)
+        except SystemExit as stop:
+            # So argparse ends, after a help or a usage.
+            if _was_told(output) or stop.code:
+                raise
+            return _UNTOLD
+        return code if _was_told(output) else code or _UNTOLD
+
+
+def _was_told(output: Output) -> bool:
+    """Say whether all that was printed could be written, or was not wanted; if not, a line of error does."""
+    output.flush()
+    # Whoever reads from a pipe may have enough, as `head` does.
+    if output.lost is None or isinstance(output.lost, BrokenPipeError):
+        return True
+    kept = "Whatever was computed, downloaded or written to files is kept."
+    print(f"simlib: the output could not be written: {output.lost}. {kept}", file=sys.stderr)
+    return False
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     try:
         with ended_by_signals():
@@ -30,22 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SimlibError as error:
         print(f"simlib: {error}", file=sys.stderr)
         return 1 if isinstance(error, NotebookError) else 2
-    except BrokenPipeError:
-        # Whoever reads has enough, as `head` does; what Python flushes at its end must go elsewhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Ended as ended:
-        _say_last(f"simlib: ended by {signal.Signals(ended.number).name}")
+        print(f"simlib: ended by {signal.Signals(ended.number).name}", file=sys.stderr)
         return 128 + ended.number
     except KeyboardInterrupt:
-        _say_last("simlib: interrupted")
+        print("simlib: interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
     return 0
-
-
-def _say_last(text: str) -> None:
-    # A terminal that was closed reads nothing any more.
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 from typing import Any
+
+from simlib.given import given_path
 
 _PHOTOS = {
     "name": "photos",
@@ -27,10 +28,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "download, verify and unpack BAPPS, or check it where it is here"
     bapps = actions.add_parser("bapps", help=what)
     bapps.add_argument("--split", choices=("val", "train"), default="val", help="default: val, 1.1 GB")
-    bapps.add_argument("--dir", type=Path, help="folder for the data (default: SIMLIB_DATA or the cache)")
+    bapps.add_argument(
+        "--dir", type=given_path, help="folder for the data (default: SIMLIB_DATA or the cache)"
+    )
     source = bapps.add_mutually_exclusive_group()
     source.add_argument("--url", default="", help="address of the archive (default: its authors')")
-    source.add_argument("--archive", type=Path, metavar="FILE", help="unpack this file, download nothing")
+    source.add_argument(
+        "--archive", type=given_path, metavar="FILE", help="unpack this file, download nothing"
+    )
     bapps.add_argument("--keep", action="store_true", help="keep the downloaded archive")
     bapps.set_defaults(run=_bapps)
 

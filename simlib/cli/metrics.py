@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 
 _NOTES = (
     "least side: of height and width, in pixels",
-    "forward, both: milliseconds on this machine for a pair of images, without and with its gradient",
+    "forward, both: milliseconds on this machine for a pair of 64 x 64 pixels (or of the least side, where "
+    "that is larger), without and with its gradient",
+    "large: seconds for one pair of a megapixel, without gradient; the time grows with the area, roughly",
     "weights: `simlib weights` says where they come from; citation: the key in book/references.bib",
 )
+
+_LARGE = (1000, 1000)
 
 _COLUMNS = (
     ("name", "metric", "family", "least side", "gradient"),
@@ -42,25 +46,29 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _metrics(options: argparse.Namespace) -> None:
-    from tqdm.auto import tqdm
-
     from simlib import metrics
     from simlib.kernels.device import pick_device
+    from simlib.progress import Bar
     from simlib.report.gallery import described
     from simlib.report.tables import Table
 
     device = None if options.no_timing else pick_device(options.device)
     specs = [metrics.spec_of(name) for name in options.names or metrics.names()]
-    measured = [_measured(spec, device) for spec in tqdm(specs, "measuring", disable=None, leave=False)]
+    measured = []
+    with Bar(total=len(specs), unit="metric", leave=False, disable=device is None) as bar:
+        for spec in specs:
+            bar.set_description_str(f"measuring {spec.name}")
+            measured.append(_measured(spec, device))
+            bar.update()
     if options.json:
         print(json.dumps([_for_programs(*each) for each in measured], indent=2))
     else:
         before, after = _COLUMNS
         rows = (
-            (*described(spec, before), *_milliseconds(cost), *described(spec, after), absent or "yes")
+            (*described(spec, before), *_times(cost), *described(spec, after), absent or "yes")
             for spec, absent, cost in measured
         )
-        table = Table((*before, "forward", "both", *after, "here"), tuple(rows))
+        table = Table((*before, "forward", "both", "large", *after, "here"), tuple(rows))
         prefixes = f"prefixes, as in smoothed:NAME and ensemble:NAME+NAME: {', '.join(metrics.prefixes())}"
         print(table, *_NOTES, prefixes, sep="\n")
 
@@ -82,8 +90,8 @@ def _measured(spec: MetricSpec, device: torch.device | None) -> tuple[MetricSpec
         return spec, str(error), None
 
 
-def _milliseconds(cost: Timing | None) -> tuple[float | None, float | None]:
-    return (cost.forward, cost.both) if cost else (None, None)
+def _times(cost: Timing | None) -> tuple[float | None, float | None, float | None]:
+    return (cost.forward, cost.both, cost.seconds(*_LARGE)) if cost else (None, None, None)
 
 
 def _for_programs(spec: MetricSpec, absent: str, cost: Timing | None) -> dict[str, Any]:
@@ -94,7 +102,7 @@ def _for_programs(spec: MetricSpec, absent: str, cost: Timing | None) -> dict[st
         {"name": name, "from": file.url or file.package, "path": str(path) if path else None}
         for name, (file, path) in files.items()
     ]
-    timing = dataclasses.asdict(cost) if cost else None
+    timing = {**dataclasses.asdict(cost), "seconds_a_megapixel": cost.seconds(*_LARGE)} if cost else None
     return {**dataclasses.asdict(spec), "weights": weights, "absent": absent, "cost": timing}
 
 

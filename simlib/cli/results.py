@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from simlib.given import given_path
 
 if TYPE_CHECKING:
     from simlib.benchmark.record import RunRecord
@@ -23,7 +24,7 @@ _USUAL_WIDTH = 120
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the parser."""
     results = commands.add_parser("results", help="print the tables of a benchmark")
-    results.add_argument("--store", type=Path, required=True, metavar="DIR", help="folder of results")
+    results.add_argument("--store", type=given_path, required=True, metavar="DIR", help="folder of results")
     which = "name of the plan, or key of the run (default: newest)"
     results.add_argument("--plan", metavar="NAME", help=which)
     results.add_argument("--table", choices=TABLES, help="which (default: list the runs that are there)")

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simlib.given import given_path
+
 if TYPE_CHECKING:
     import torch
 
@@ -24,7 +26,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     what = "run a benchmark, or go on with one; without a plan, list those that come with simlib"
     run = commands.add_parser("run", help=what)
     run.add_argument("plan", nargs="?", metavar="PLAN", help="a TOML file, or the name of a plan of simlib")
-    run.add_argument("--store", type=Path, metavar="DIR", help="folder of results; what is there is kept")
+    run.add_argument(
+        "--store", type=given_path, metavar="DIR", help="folder of results; what is there is kept"
+    )
     run.add_argument("--data", metavar="SOURCE", help="other triplets: photos, bapps or a path")
     run.add_argument("--n", type=int, help="another number of triplets")
     run.add_argument("--device", help="auto, cpu or cuda (default: what the plan says)")

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from simlib.given import given_path
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to the parser."""
     weights = commands.add_parser("weights", help="list, fetch or verify pretrained weights")
     weights.add_argument("--json", action="store_true", help="list all that is known, for programs")
-    weights.add_argument("--dir", type=Path, help="folder to look in")
+    weights.add_argument("--dir", type=given_path, help="folder to look in")
     weights.set_defaults(run=_list)
     actions = weights.add_subparsers(metavar="ACTION")
     folder = "folder that holds them (default: SIMLIB_WEIGHTS, then torch hub's cache)"
@@ -26,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fetching.add_argument("names", nargs="+", metavar="NAME", help="of `simlib weights list`, or `all`")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="which (default: all that are here)")
     for action, run in ((listing, _list), (fetching, _fetch), (verifying, _verify)):
-        action.add_argument("--dir", type=Path, default=argparse.SUPPRESS, help=folder)
+        action.add_argument("--dir", type=given_path, default=argparse.SUPPRESS, help=folder)
         action.set_defaults(run=run)
 
 

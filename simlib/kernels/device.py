@@ -22,11 +22,18 @@ def pick_device(name: str = "auto") -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            device = torch.device(name)
+            # Only a number that comes back shows that a device computes: "meta" holds none.
+            torch.ones(1, device=device).item()
+    # What is raised for a device that is not there, or in no library, is of any kind.
+    except Exception as error:
+        reason = "PyTorch cannot compute on it"
+        if str(name).startswith("cuda"):
+            reason = str(error).partition("\n")[0].partition(". ")[0]
         raise InputError(
-            f"There is no device {name!r} here: {error}. Use 'auto', 'cpu' or 'cuda'."
+            f"There is no device {name!r} here ({reason}). Use 'auto', 'cpu' or 'cuda'."
         ) from error
     return device
 

@@ -68,7 +68,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 def _model(package: Any, peft: Any, folder: Path) -> nn.Module:
     """Build the package's model from an unpacked archive, the tuning merged into the backbone."""
-    settings = json.loads((folder / _TUNING / "adapter_config.json").read_text())
+    settings = json.loads((folder / _TUNING / "adapter_config.json").read_text("utf-8"))
     options = package.dreamsim_args["model_config"][_BRANCH]
     model = package.PerceptualModel(**options, device="cpu", load_dir=str(folder), normalize_embeds=True)
     tuning = peft.LoraConfig(**{key: settings[key] for key in _SETTINGS})

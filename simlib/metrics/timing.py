@@ -1,10 +1,12 @@
-"""The time that a metric takes on this machine."""
+"""The time that a metric takes on this machine, measured or foreseen."""
 
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -12,6 +14,14 @@ from simlib.kernels.noise import Draws
 from simlib.metrics.metric import Metric
 
 _USUAL_SIDE, _PAIRS, _REPEATS = 64, 4, 5
+
+_LARGE_SIDE = 256
+"""Images of a larger area are looked at before they are measured: a pair may take minutes."""
+
+_PROBE_SIDE = 128
+
+_LONG = 10.0
+"""Seconds that measuring may take without being announced."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,10 @@ class Timing:
     side: int
     forward: float
     both: float | None
+
+    def seconds(self, height: int, width: int) -> float:
+        """Return about how long the distance of a pair of other images takes: in proportion to their area."""
+        return self.forward * height * width / self.side**2 / 1000
 
 
 def measure_time(metric: Metric, device: torch.device | str = "cpu") -> Timing:
@@ -57,3 +71,38 @@ def _milliseconds(work: Callable[[], object]) -> float:
         wait()
         times.append(time.perf_counter() - start)
     return 1000 * min(times) / _PAIRS
+
+
+@torch.no_grad()
+def announce(metric: Metric, images: torch.Tensor, pairs: int) -> None:
+    """Warn of so many distances between images as large as these (N, 3, H, W), where they will take long.
+
+    The time is that of a small pair, in proportion to the area. Where images are small, or are on another
+    device than the processor, nothing is measured.
+    """
+    height, width = images.shape[-2:]
+    if images.device.type != "cpu" or height * width <= _LARGE_SIDE**2:
+        return
+    if metric not in _SECONDS_A_PIXEL:
+        side = max(_PROBE_SIDE, metric.spec.least_side)
+        small = images[:1, :, :side, :side]
+        start = time.perf_counter()
+        metric(small, small.flip(-1))
+        _SECONDS_A_PIXEL[metric] = (time.perf_counter() - start) / small[0, 0].numel()
+    seconds = _SECONDS_A_PIXEL[metric] * height * width * pairs
+    if seconds > _LONG:
+        warnings.warn(
+            f"{metric.spec.title} will take about {_told(seconds)} for {pairs} pairs of {width} x {height} "
+            "pixels on this machine, and an attack as long at each step. Smaller images take less, in "
+            "proportion to their area.",
+            stacklevel=5,
+        )
+
+
+_SECONDS_A_PIXEL = WeakKeyDictionary[Metric, float]()
+
+
+def _told(seconds: float) -> str:
+    sizes = {"hours": 3600, "minutes": 60, "seconds": 1}
+    unit = next(unit for unit, size in sizes.items() if seconds > 1.5 * size)
+    return f"{seconds / sizes[unit]:.0f} {unit}"

@@ -22,6 +22,7 @@ from simlib.checkout import WEIGHTS_VARIABLE
 from simlib.errors import AbsentWeightsError, DownloadError, OutputError, WeightsError, unknown_name
 from simlib.fetch import fetch as download
 from simlib.files import sha256_of, written_whole
+from simlib.given import given_path, pointer_hint
 from simlib.metrics.catalogue import WEIGHTS, WeightsFile
 
 _AGAIN = "Delete it, and it is fetched anew; if a package brought it, install that again."
@@ -41,7 +42,7 @@ def folders(file: WeightsFile) -> list[Path]:
         return [Path(str(files(package))) / inside]
     named = os.environ.get(WEIGHTS_VARIABLE)
     cache = Path(torch.hub.get_dir()) / "checkpoints"
-    return [Path(named).expanduser(), cache] if named else [cache]
+    return [given_path(named), cache] if named else [cache]
 
 
 def locate(name: str, folder: Path | None = None) -> Path | None:
@@ -50,7 +51,7 @@ def locate(name: str, folder: Path | None = None) -> Path | None:
     If a folder is given, it is the only one that is looked in. What comes with a package is looked for there.
     """
     file = weights_file(name)
-    among = [folder] if folder and not file.package else folders(file)
+    among = [given_path(folder)] if folder and not file.package else folders(file)
     candidates = (each / file_name for each in among for file_name in file.digests)
     return next((path for path in candidates if path.is_file()), None)
 
@@ -72,14 +73,14 @@ def fetch(name: str, folder: Path | None = None) -> Path:
         return verified(file, path)
     if file.package:
         raise AbsentWeightsError(f"{file.title} should come with its package. {_remedy(file)}")
-    looked = [folder] if folder else folders(file)
+    looked = [given_path(folder)] if folder else folders(file)
     target = looked[0] / next(iter(file.digests))
     expected, record = expected_digest(file, target), _record(target)
     try:
         download(file.url, target, title=file.title, sha256=expected, size=file.size)
         if not expected:
             with written_whole(record) as temporary:
-                temporary.write_text(f"{_digest(target)}  {target.name}\n")
+                temporary.write_text(f"{_digest(target)}  {target.name}\n", "utf-8")
     except (DownloadError, OutputError) as error:
         hint = f" The SHA-256 of the first download is recorded in {record}." if record.is_file() else ""
         raise AbsentWeightsError(_absent(file, looked, f"{error}{hint}")) from error
@@ -114,7 +115,7 @@ def verified(file: WeightsFile, path: Path) -> Path:
         source = "published" if file.digests[path.name] else f"recorded in {_record(path)}"
         raise WeightsError(
             f"{path} is not the file it should be ({file.title}): its SHA-256 is {digest}, {source} is "
-            f"{expected}. It may have been cut short. {_remedy(file)}"
+            f"{expected}. " + (pointer_hint(path) or f"It may have been cut short. {_remedy(file)}")
         )
     return path
 
@@ -152,7 +153,8 @@ def read(path: Path) -> dict[str, Tensor]:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes torch raise almost anything
         reason = first_sentence(error)
-        raise WeightsError(f"{path} cannot be read as a file of tensors: {reason}. {_AGAIN}") from error
+        hint = pointer_hint(path) or _AGAIN
+        raise WeightsError(f"{path} cannot be read as a file of tensors: {reason}. {hint}") from error
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise WeightsError(f"{path} holds something else than named tensors. {_AGAIN}")
     return state

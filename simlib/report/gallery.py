@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import plotly.graph_objects as go
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from simlib.benchmark.statistics import Rate
 from simlib.checkout import WEIGHTS_VARIABLE
+from simlib.given import given_path
 from simlib.metrics import Metric, MetricSpec, why_absent
 from simlib.metrics.timing import Timing
 from simlib.report.figures import rate_matrix
@@ -81,8 +81,8 @@ def lpips_example(folder: str = "") -> Triplets | None:
     Args:
         folder: where they are; if empty, the folder ``examples`` beside that of the weights.
     """
-    weights = Path(os.environ.get(WEIGHTS_VARIABLE, "."))
-    place = Path(folder) if folder else weights.parent / "examples"
+    weights = given_path(os.environ.get(WEIGHTS_VARIABLE, "."))
+    place = given_path(folder) if folder else weights.parent / "examples"
     return example_triplet(place) if (place / "ex_ref.png").exists() else None
 
 

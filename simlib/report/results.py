@@ -14,6 +14,7 @@ from simlib.benchmark.selection import is_labelled, texts
 from simlib.benchmark.statistics import counted
 from simlib.checkout import RESULTS_VARIABLE, repository
 from simlib.errors import InputError
+from simlib.given import given_path
 from simlib.report.display import listed, plain
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def results_for(store: str, plan: str, n: int, data: str, device: str) -> Result
     from simlib.benchmark.store import Store
 
     if store:
-        folder = repository() / "notebooks" / "results" if store == "reference" else Path(store)
+        folder = repository() / "notebooks" / "results" if store == "reference" else store
         kept = Store(folder, create=False)
         names = {record.plan.name for record in kept.records()}
         record = kept.record(plan if plan in names else None)
@@ -142,7 +143,7 @@ def results_for(store: str, plan: str, n: int, data: str, device: str) -> Result
 def _folder_for_results() -> Path:
     """Return the given folder, or one where the caller works, but never the one of the committed results."""
     if given := os.environ.get(RESULTS_VARIABLE):
-        return Path(given).absolute()
+        return given_path(given).absolute()
     here = Path.cwd()
     committed = here.name == "notebooks" and (here.parent / "_toc.yml").is_file()
     return (here.parent / "_build" if committed else here) / "results"

@@ -11,6 +11,7 @@ from simlib.benchmark.plan import Part
 from simlib.benchmark.sealed import about
 from simlib.benchmark.selection import groups, is_white_box, numbers, pick, texts
 from simlib.errors import InputError
+from simlib.files import listed
 from simlib.report.benchmark import named
 from simlib.report.tables import Table
 
@@ -104,7 +105,7 @@ def _files(results: Results) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Give the files that hold rows of a run, with what was written about each."""
     shards = {shard for shard, _ in results.record.shards}
     wanted = {recipe.key for recipe in results.record.recipes}
-    for path in sorted((results.store.folder / "rows").glob("*.parquet")):
+    for path in listed(results.store.folder / "rows", suffix=".parquet"):
         written = about(path)
         if written.get("shard") in shards and wanted.intersection(written["recipes"]):
             yield path, written

@@ -9,6 +9,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from simlib.checkout import repository
+from simlib.errors import InputError
+from simlib.given import given_path, read_text
 from simlib.provenance import code_hash
 from simlib.report.style import COLORS
 from simlib.report.tables import Table
@@ -23,8 +25,16 @@ _RATIOS = "ms: milliseconds for a triplet; threads: of the side that attacks one
 
 
 def read_bench(measured: str) -> dict[str, Any]:
-    """Return the figures of a file, whose path is seen from the folder of the notebooks."""
-    return json.loads((repository() / "notebooks" / measured).read_text(encoding="utf-8"))
+    """Return the figures of a file, whose path is seen from the folder of the notebooks.
+
+    Raises:
+        InputError: the file is not what ``make bench`` writes.
+    """
+    path = repository() / "notebooks" / given_path(measured)
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path} is not JSON: {error}. Write it by `make bench`.") from error
 
 
 def older_code(bench: Figures, *names: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from simlib.benchmark.paired import Difference
 from simlib.benchmark.statistics import Share, counted
 from simlib.errors import InputError, unknown_name
+from simlib.given import is_readable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -124,7 +125,7 @@ class Table:
             {title: _nested(_plain(cell)) for title, cell in zip(self.header, row, strict=True)}
             for row in self.rows
         ]
-        return json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False)
+        return json.dumps(rows, indent=1, allow_nan=False)
 
     def as_markdown(self) -> str:
         """Return a table with pipes, and the notes under it."""
@@ -171,14 +172,14 @@ class Table:
                 return f"{cell.value:.1%} [{cell.low:.1%}, {cell.high:.1%}]" + self._n_of(cell, " of ")
             case Difference():
                 return f"{100 * cell.value:+.1f} [{100 * cell.low:+.1f}, {100 * cell.high:+.1f}]"
-            case Name():
-                return cell.title
             case float():
                 return f"{cell:.3g}"
             case int():
                 return f"{cell:,}"
             case _:
-                return str(cell)
+                text = cell.title if isinstance(cell, Name) else str(cell)
+                # A title of somebody else may hold anything, and a row is a line.
+                return "".join(letter if is_readable(letter) else " " for letter in text)
 
     def _n_of(self, cell: Share, before: str) -> str:
         return f"{before}{cell.n:,}" if self.with_n else ""

@@ -19,6 +19,7 @@ from types import MappingProxyType
 
 from simlib.checkout import DATA_VARIABLE
 from simlib.errors import AbsentError, unknown_name
+from simlib.given import given_path
 from simlib.triplets.layout import read_parts
 from simlib.triplets.stored import TripletFiles
 
@@ -93,9 +94,9 @@ def split_of(name: str) -> Split:
 
 def data_folders() -> list[Path]:
     """List the folders where data are looked for, in order; fetched data go to the first."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "simlib"
+    cache = given_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "simlib"
     named = os.environ.get(DATA_VARIABLE)
-    return [Path(named).expanduser(), cache] if named else [cache]
+    return [given_path(named), cache] if named else [cache]
 
 
 def locate(split: str = "val", root: Path | None = None) -> Path | None:
@@ -109,7 +110,7 @@ def locate(split: str = "val", root: Path | None = None) -> Path | None:
         UnknownNameError: there is no such split.
     """
     name = split_of(split).name
-    roots = data_folders() if root is None else [root]
+    roots = data_folders() if root is None else [given_path(root)]
     candidates = (above / inside / name for above in roots for inside in ("2afc", "", "dataset/2afc"))
     return next((path for path in candidates if _is_split(path, split)), None)
 

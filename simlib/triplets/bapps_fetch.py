@@ -12,13 +12,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from simlib.archives import unpacked
 from simlib.errors import InputError, OutputError
 from simlib.fetch import fetch as download
 from simlib.fetch import one_at_a_time
 from simlib.files import sha256_of, written_whole
+from simlib.given import given_path
+from simlib.progress import Bar
 from simlib.triplets.bapps import Split, data_folders, locate, read_split, split_of
 from simlib.triplets.stored import TripletFiles
 
@@ -92,7 +92,7 @@ def fetch(
     """
     part, there = split_of(split), locate(split, folder)
     if there is None:
-        target = (data_folders()[0] if folder is None else folder) / "2afc" / split
+        target = (data_folders()[0] if folder is None else given_path(folder)) / "2afc" / split
         with one_at_a_time(target.with_name(f".{split}.lock"), f"BAPPS {split}", progress):
             there = locate(split, folder)
             if there is None and archive is not None:
@@ -119,7 +119,7 @@ def verify(place: Path, split: str, *, progress: bool = True) -> list[FolderCoun
     """
     stored = read_split(place, split)
     sizes: set[tuple[int, ...]] = set()
-    with tqdm(desc="checking", total=len(stored), unit="triplet", disable=None if progress else True) as bar:
+    with Bar(desc="checking", total=len(stored), unit="triplet", disable=None if progress else True) as bar:
         for batch in stored.batches(_BATCH):
             sizes.add(tuple(batch.ref.shape[2:]))
             bar.update(len(batch))

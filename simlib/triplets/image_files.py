@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from simlib.errors import InputError
-from simlib.files import written_whole
+from simlib.files import listed, written_whole
+from simlib.given import given_path, pointer_hint
 from simlib.kernels.images import from_8bit, to_8bit, validate_images
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -29,6 +31,28 @@ KINDS = ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
 # Pillow knows dozens of formats, and starts a program for one of them (EPS), whatever the file is called.
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _MOST_PIXELS = 64_000_000
+
+_NOT_READ = (".tif", ".tiff", ".jp2", ".j2k", ".heic", ".heif", ".avif", ".jxl", ".gif", ".bmp", ".ppm")
+"""How the names of images end that a folder is not searched for."""
+
+_BEGINNINGS = r"\x89PNG|\xff\xd8|RIFF|BM|GIF8"
+"""How files begin that can be read."""
+
+_OTHERS = {
+    r"II[*+]\0|MM\0[*+]": "a TIFF file",
+    r"\0\0\0\x0cjP  |\xff\x4f\xff\x51": "a JPEG 2000 file",
+    r"\0\0\0\x0cJXL |\xff\x0a": "a JPEG XL file",
+    r".{4}ftyp(avif|avis)": "an AVIF file",
+    r".{4}ftyp(hei|hev|mif|msf)": "a HEIC file",
+    r"8BPS": "a Photoshop file",
+    r"%PDF": "a PDF file",
+    r"P[1-7]\s": "a PNM file",
+    r"\s*<(!DOCTYPE|html)": "a web page, as servers send where a file is missing",
+    r"\s*<(\?xml|svg)": "a file of XML, perhaps SVG",
+    r"\0\x05\x16\x07": "what macOS leaves beside a file",
+    r"$": "empty",
+}
+"""Patterns of how other files begin, and what these are."""
 
 
 def read_image(path: str | os.PathLike[str]) -> torch.Tensor:
@@ -84,7 +108,7 @@ def write_image(image: torch.Tensor, path: str | os.PathLike[str]) -> Path:
         InputError: not an image of that shape and range, or another file type (which might lose detail).
         OutputError: the file cannot be written there.
     """
-    target = Path(path)
+    target = given_path(path)
     if target.suffix.lower() != ".png":
         raise InputError(f"{target} does not end in .png. Only PNG keeps every level of an attacked image.")
     if not isinstance(image, torch.Tensor) or image.ndim != 3:
@@ -103,7 +127,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
         with warnings.catch_warnings():
             # Such files are refused below, with a message of their own.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=_FORMATS)
+            image = Image.open(given_path(path), formats=_FORMATS)
         with image:
             if image.width * image.height > _MOST_PIXELS:
                 raise Image.DecompressionBombError
@@ -111,7 +135,8 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
     except InputError:
         raise
     except FileNotFoundError as error:
-        raise InputError(f"There is no image file {os.fspath(path)}. Check the path.") from error
+        hint = pointer_hint(given_path(path)) or "Check the path."
+        raise InputError(f"There is no image file {os.fspath(path)}. {hint}") from error
     except Image.DecompressionBombError as error:
         raise InputError(
             f"{os.fspath(path)} claims more than {_MOST_PIXELS // 1_000_000} million pixels. "
@@ -119,9 +144,26 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[ImageFile.ImageFile]:
         ) from error
     # What Pillow's decoders raise on a damaged file is documented nowhere and is of any kind.
     except Exception as error:
-        raise InputError(
-            f"The image file {os.fspath(path)} cannot be read: {error}. Replace or remove it."
-        ) from error
+        raise InputError(f"The image file {os.fspath(path)} cannot be read: {_why(path, error)}") from error
+
+
+def not_read(folder: Path) -> str:
+    """Say in a sentence of which other formats a folder holds images; empty if of none."""
+    found = {file.suffix.lower() for file in listed(folder)} & set(_NOT_READ)
+    return f"Its {', '.join(sorted(found))} files are not read: save them as PNG." if found else ""
+
+
+def _why(path: str | os.PathLike[str], error: Exception) -> str:
+    """Say why an image file cannot be read: what it is instead, or else what went wrong."""
+    if hint := pointer_hint(given_path(path)):
+        return hint
+    if not isinstance(error, UnidentifiedImageError):
+        return f"{error}. Replace or remove it."
+    start = given_path(path).read_bytes()[:64].decode("latin-1")
+    kinds = (kind for pattern, kind in _OTHERS.items() if re.match(pattern, start, re.DOTALL | re.IGNORECASE))
+    if re.match(_BEGINNINGS, start):
+        return "it is damaged or cut short. Replace or remove it."
+    return f"it is {next(kinds, 'of another format')}. Only {', '.join(_FORMATS)} are read: save it as PNG."
 
 
 def _validate_kind(image: ImageFile.ImageFile, path: str | os.PathLike[str]) -> None:

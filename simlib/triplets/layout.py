@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from simlib.errors import InputError
-from simlib.triplets.image_files import KINDS, SUFFIXES
-from simlib.triplets.stored import PATIENCE, StoredTriplet, TripletFiles
+from simlib.files import listed
+from simlib.given import pointer_hint
+from simlib.progress import PATIENCE, Bar
+from simlib.triplets.image_files import KINDS, SUFFIXES, not_read
+from simlib.triplets.stored import StoredTriplet, TripletFiles
 
 _IMAGES = ("ref", "p0", "p1")
 # NumPy's own files of one number have 130 bytes.
@@ -38,7 +40,8 @@ def read_folder(folder: Path) -> TripletFiles:
         InputError: no such folders, an image or vote without its counterparts, or a vote that cannot be read.
     """
     whole = any((folder / part).is_dir() for part in _IMAGES)
-    parts = [""] if whole else sorted(path.parent.name for path in folder.glob("*/ref"))
+    below = [path.name for path in listed(folder) if not path.name.startswith(".")]
+    parts = [""] if whole else [name for name in below if (folder / name / "ref").is_dir()]
     if not parts:
         raise InputError(
             f"{folder} holds neither the folders ref, p0 and p1 nor folders that hold them. "
@@ -60,7 +63,7 @@ def read_parts(folder: Path, parts: Sequence[str], *, judged: bool) -> TripletFi
     whole = os.path.basename(os.path.abspath(folder))
     found = [(part, files, stem) for part, files in listed.items() for stem in files["ref"]]
     rows: list[StoredTriplet] = []
-    for part, files, stem in tqdm(
+    for part, files, stem in Bar(
         found, "reading votes", unit="triplet", delay=PATIENCE, disable=None, leave=False
     ):
         ref, p0, p1 = (files[each][stem] for each in _IMAGES)
@@ -87,7 +90,7 @@ def read_judge(path: Path) -> float:
     except Exception as error:
         raise InputError(
             f"The judge file {path} is not a NumPy file of one number; a pickle is not read. "
-            f"Write it by numpy.save(path, share). ({type(error).__name__})"
+            + (pointer_hint(path) or f"Write it by numpy.save(path, share). ({type(error).__name__})")
         ) from error
     if share < 0 or share > 1:
         raise InputError(
@@ -102,7 +105,8 @@ def _list_part(folder: Path, judged: bool) -> dict[str, dict[str, Path]]:
     listed = {part: _list_files(folder / part, SUFFIXES) for part in _IMAGES}
     refs = listed["ref"].keys()
     if not refs:
-        raise InputError(f"{folder / 'ref'} holds no image. Put {KINDS} files there.")
+        hint = not_read(folder / "ref")
+        raise InputError(f"{folder / 'ref'} holds no image. Put {KINDS} files there. {hint}".rstrip())
     if judged or (folder / "judge").is_dir():
         listed["judge"] = _list_files(folder / "judge", (".npy",))
     for part, files in listed.items():
@@ -113,7 +117,8 @@ def _list_part(folder: Path, judged: bool) -> dict[str, dict[str, Path]]:
             if names:
                 raise InputError(
                     f"{folder / lacking} lacks {len(names)} of the names in {having}, the first "
-                    f"{min(names)!r}. Add what is missing or remove its counterparts."
+                    f"{min(names)!r}. Add what is missing or remove its counterparts. "
+                    f"{not_read(folder / lacking)}".rstrip()
                 )
     return listed
 

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from simlib.errors import InputError
+from simlib.files import listed
+from simlib.given import given_path, is_readable
 from simlib.kernels.checks import require_count
 from simlib.kernels.images import from_8bit
 from simlib.triplets.distortions import DISTORTIONS, Step, apply, describe
 from simlib.triplets.embedded import EMBEDDED
-from simlib.triplets.image_files import KINDS, SUFFIXES, read_levels, read_size
+from simlib.triplets.image_files import KINDS, SUFFIXES, not_read, read_levels, read_size
 from simlib.triplets.triplets import Triplets
 
 _SMALLEST_SIDE = 16
@@ -84,7 +86,7 @@ def photos(
         ("first", first, 0),
     ):
         require_count(name, value, least)
-    photographs = _embedded() if folder is None else _in_folder(Path(folder))
+    photographs = _embedded() if folder is None else _in_folder(given_path(folder))
     _validate_sizes(photographs, side)
     levels, names, changes = zip(
         *(_sample(photographs, seed, number, side) for number in range(first, first + n)), strict=True
@@ -109,11 +111,16 @@ def _embedded() -> _Photographs:
 def _in_folder(folder: Path) -> _Photographs:
     if not folder.is_dir():
         raise InputError(f"There is no folder {folder}. Give a folder with {KINDS} files.")
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    files = [file for file in listed(folder) if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not files:
         raise InputError(
-            f"The folder {folder} holds no photograph. Put {KINDS} files there, not in subfolders."
+            f"The folder {folder} holds no photograph. Put {KINDS} files there, not in subfolders. "
+            f"{not_read(folder)}".rstrip()
         )
+    for file in files:
+        # Names become text in tables and stores.
+        if not is_readable(file.name):
+            raise InputError(f"The name of the photograph {str(file)!a} is no readable text. Rename it.")
     stems = Counter(file.stem for file in files)
     return {file.stem if stems[file.stem] == 1 else file.name: [file] for file in files}
 
@@ -131,7 +138,7 @@ def _validate_sizes(photographs: _Photographs, side: int) -> None:
 
 def _prefix(folder: str | os.PathLike[str] | None, seed: int, side: int) -> str:
     """Name what a set was made from, so that triplets of other sets do not share its names."""
-    source = "photos" if folder is None else _plain(Path(folder).resolve().name)
+    source = "photos" if folder is None else _plain(given_path(folder).resolve().name)
     return f"{source}-s{seed}" if side == _USUAL_SIDE else f"{source}-{side}px-s{seed}"
 
 

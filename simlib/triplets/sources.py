@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from simlib.errors import InputError
+from simlib.given import given_path
 from simlib.kernels.checks import require_count
 from simlib.triplets import bapps
 from simlib.triplets.layout import read_folder
@@ -116,7 +116,7 @@ def open_triplets(data: str | os.PathLike[str], *, side: int | None = None) -> T
 def _open(data: str | os.PathLike[str]) -> TripletFiles:
     if data == "bapps":
         return bapps.files()
-    path = Path(data)
+    path = given_path(data)
     if path.is_dir():
         return read_folder(path)
     if path.is_file():

@@ -12,16 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from simlib.errors import InputError, unknown_name
+from simlib.given import is_readable
 from simlib.kernels.checks import require_count
 from simlib.kernels.images import from_8bit
+from simlib.progress import PATIENCE, Bar
 from simlib.triplets.image_files import read_levels
 from simlib.triplets.triplets import Index, LabelSource, Triplets, positions
-
-PATIENCE = 2.0
-"""Seconds that reading may take before it shows a progress bar."""
 
 
 class StoredTriplet(NamedTuple):
@@ -64,7 +62,7 @@ class TripletFiles:
             require_count("side", self.side, 1)
         for row in self.rows:
             # Names become text in files, and not all that a file may be called is text.
-            if not row.name.isprintable() or not row.photograph.isprintable():
+            if not all(map(is_readable, (row.name, row.photograph, row.folder))):
                 raise InputError(f"The name of {str(row.ref)!a} is no readable text. Rename the file.")
 
     def __len__(self) -> int:
@@ -148,7 +146,7 @@ class TripletFiles:
             raise InputError("No triplet was chosen, and so there is no image to read.")
         files = [file for row in self.rows for file in (row.ref, row.p0, row.p1)]
         images: list[NDArray[np.uint8]] = []
-        for file in tqdm(files, "reading images", delay=PATIENCE, disable=None, leave=False):
+        for file in Bar(files, "reading images", delay=PATIENCE, disable=None, leave=False):
             image = Image.fromarray(read_levels(file))
             if self.side is not None:
                 image = image.resize((self.side, self.side), Image.Resampling.LANCZOS)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 from typing import get_args
 
 from simlib.errors import InputError, unknown_name
+from simlib.given import given_path, read_text
 from simlib.triplets.stored import StoredTriplet, TripletFiles
 from simlib.triplets.triplets import LabelSource
 
@@ -60,19 +62,18 @@ def _read_lines(path: Path) -> list[tuple[str, dict[str, str]]]:
     """Return where each row stands, such as ``"votes.csv, line 3"``, and its entries by column."""
     lines: list[tuple[str, dict[str, str]]] = []
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, strict=True)
-            columns = next(reader, [])
-            _validate_columns(path, columns)
-            for row in filter(None, reader):
-                where = f"{path}, line {reader.line_num}"
-                if len(row) != len(columns):
-                    raise InputError(
-                        f"{where}: {len(row)} entries for {len(columns)} columns. Quote commas in names."
-                    )
-                lines.append((where, dict.fromkeys(_KNOWN, "") | dict(zip(columns, row, strict=True))))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read as a CSV file in UTF-8: {error}.") from error
+        reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+        columns = next(reader, [])
+        _validate_columns(path, columns)
+        for row in filter(None, reader):
+            where = f"{path}, line {reader.line_num}"
+            if len(row) != len(columns):
+                raise InputError(
+                    f"{where}: {len(row)} entries for {len(columns)} columns. Quote commas in names."
+                )
+            lines.append((where, dict.fromkeys(_KNOWN, "") | dict(zip(columns, row, strict=True))))
+    except csv.Error as error:
+        raise InputError(f"{path} cannot be read as a CSV file: {error}.") from error
     if not lines:
         raise InputError(f"{path} lists no triplet. Give every triplet a line after the columns' names.")
     return lines
@@ -100,12 +101,13 @@ def _row(path: Path, where: str, entries: dict[str, str], number: int) -> Stored
 
 
 def _image(folder: Path, where: str, part: str, entry: str) -> Path:
+    file = folder / given_path(entry)
     # os.path.isfile, unlike Path.is_file, also answers for a name that no file can have.
-    if not entry or not os.path.isfile(folder / entry):
+    if not entry or not os.path.isfile(file):
         raise InputError(
             f"{where}: {part} is {entry!r}, and {folder} has no such file. Give a path from that folder."
         )
-    return folder / entry
+    return file
 
 
 def _judge(where: str, entry: str) -> float:

@@ -84,6 +84,25 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     assert read_plan(tmp_path / "mine.toml") == READ
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_a_plan_of_a_windows_editor_is_read(tmp_path: Path, ends: str) -> None:
+    (tmp_path / "mine.toml").write_text(TEXT, encoding="utf-8-sig", newline=ends)
+    assert read_plan(tmp_path / "mine.toml") == READ
+
+
+def test_a_file_whose_name_is_no_text_makes_no_plan_of_that_name(tmp_path: Path) -> None:
+    path = tmp_path / "a\nb.toml"
+    path.write_text('[white_box]\nmetrics = ["l2"]\nattacks = [{ attack = "pgd" }]\n')
+    with pytest.raises(InputError, match=r"name is 'a\\nb'"):
+        read_plan(path)
+
+
+def test_a_plan_of_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text(TEXT)
+    assert read_plan("~/mine.toml") == READ
+
+
 def test_what_is_not_said_has_a_default(tmp_path: Path) -> None:
     (tmp_path / "short.toml").write_text('[white_box]\nmetrics = ["l2"]\nattacks = [{ attack = "pgd" }]\n')
     attack = PlannedAttack(title="pgd", attack="pgd", protocol="strict", target="closer", dials={})
@@ -206,6 +225,14 @@ NESTED = {"attack": "strongest", "attacks": [{"attack": "pgd", "eps": 3}]}
         ({"white_box": GOOD, "data": {"n": 0}}, "[data]: n is 0."),
         ({"white_box": GOOD, "data": {"seed": -1}}, "[data]: seed is -1."),
         ({"white_box": GOOD, "seed": True}, "seed is True."),
+        ({"white_box": GOOD, "name": "a\nb"}, "name is 'a\\nb'. It must be a line of text"),
+        ({"white_box": GOOD, "name": "a\x1b[31m"}, "name is 'a\\x1b[31m'."),
+        ({"white_box": GOOD, "name": "caf\udce9"}, "name is 'caf\\udce9'."),
+        ({"white_box": GOOD, "data": {"source": "a\u2028b"}}, "[data]: source is "),
+        (
+            {"white_box": {**GOOD, "attacks": [{"attack": "pgd", "title": "a\nb"}]}},
+            "[[white_box.attacks]] number 1: title is 'a\\nb'.",
+        ),
     ],
 )
 def test_what_is_wrong_alone(content: dict[str, object], problem: str) -> None:
@@ -263,7 +290,7 @@ def test_a_plan_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not valid TOML"):
         read_plan(tmp_path / "mine.toml")
     (tmp_path / "mine.toml").write_bytes(b"\xff\xfe")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no text in UTF-8"):
         read_plan(tmp_path / "mine.toml")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import signal
 import socket
@@ -147,6 +148,60 @@ def test_without_ray_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(AbsentPackageError, match=r"pip install -e '\.\[ray\]'"):
         RayEngine("cpu")
+
+
+@pytest.mark.parametrize(
+    ("variable", "folder", "message"),
+    [
+        (
+            "HOME",
+            "none",
+            r"key into the home folder .*none, which cannot be written to: No such file.* Set HOME",
+        ),
+        ("RAY_TMPDIR", "none", r"sockets and logs into .*none, which cannot be written.* Set RAY_TMPDIR"),
+        ("RAY_TMPDIR", 60 * "x", r"x, has more than \d\d letters. Set RAY_TMPDIR to a shorter one"),
+    ],
+)
+def test_what_keeps_ray_from_writing_is_told_at_once(
+    variable: str, folder: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    tries: list[Any] = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        tries.append(1)
+        raise OSError("something deep inside")
+
+    if len(folder) > 4:
+        (tmp_path / folder).mkdir()
+    monkeypatch.setenv(variable, str(tmp_path / folder))
+    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(EngineError, match=message) as caught:
+        RayEngine("cpu", workers=1)
+    assert "something deep inside" in str(caught.value) and "less to do" not in str(caught.value)
+    assert len(tries) == 1
+
+
+@pytest.mark.parametrize(("error", "busy"), [("The node timed out during startup.", True), ("No.", False)])
+def test_another_failure_is_tried_again_and_told_as_it_is(
+    error: str, busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    tries: list[Any] = []
+
+    def fail(*_: Any, **__: Any) -> None:
+        tries.append(1)
+        raise Exception(error)
+
+    monkeypatch.setattr(ray, "init", fail)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(EngineError, match=re.escape(error)) as caught:
+        RayEngine("cpu", workers=1)
+    assert ("when the machine has less to do" in str(caught.value)) is busy
+    assert len(tries) == 3
 
 
 def test_an_address_at_which_nothing_listens_is_refused_at_once() -> None:

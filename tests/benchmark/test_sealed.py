@@ -104,3 +104,10 @@ def test_only_whole_files_of_the_shard_are_listed_and_only_its_leftovers_are_rem
     remove_leftovers(folder, "s1")
     assert not own.exists()
     assert all(path.exists() for path in (written, other, *notes))
+
+
+def test_a_pointer_to_rows_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "s1-0123456789abcdef.parquet"
+    path.write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+    with pytest.raises(DamagedError, match="pointer of Git LFS"):
+        recipes_in(path, "s1", 3)

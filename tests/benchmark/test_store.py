@@ -232,6 +232,23 @@ def test_an_empty_folder_becomes_a_store_and_stays_one(tmp_path: Path) -> None:
     assert (tmp_path / "manifest.json").read_text() == content
 
 
+def test_what_a_system_leaves_in_a_store_is_passed_over(store: Store, tmp_path: Path) -> None:
+    store.write_record(made_record())
+    for folder in (store.folder, store.folder / "runs", store.folder / "rows"):
+        for name in (".DS_Store", "Thumbs.db", "._1f51.json", "._s1-1f51.parquet"):
+            (folder / name).write_bytes(b"\0\5\x16\7")
+    assert Store(store.folder).records() == [made_record()]
+    assert store.present("s1", 3) == set(RECIPES)
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / ".DS_Store").write_bytes(b"")
+    assert Store(tmp_path / "new").records() == []
+
+
+def test_a_store_of_the_home_folder_is_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(store.folder.parent))
+    assert Store(f"~/{store.folder.name}", create=False).folder == store.folder
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "holiday.png").write_text("")
     with pytest.raises(InputError, match=r"is no store of simlib and holds holiday\.png"):

@@ -78,6 +78,15 @@ def test_copies_have_no_twin_and_the_start_page_leads_to_them_in_order(root: Pat
     assert copy.cells[2].outputs
 
 
+def test_what_a_system_leaves_among_notebooks_is_passed_over(root: Path, tmp_path: Path) -> None:
+    for folder in (root / "notebooks", tmp_path / "lab"):
+        folder.mkdir(exist_ok=True)
+        for name in ("._triplets.py", ".DS_Store"):
+            (folder / name).write_bytes(b"\0\5\x16\7")
+    assert make_copies(tmp_path / "lab", root) == []
+    assert len(list((tmp_path / "lab" / "notebooks").iterdir())) == 2
+
+
 def test_an_edited_copy_is_kept_and_another_is_made_anew(root: Path, tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     make_copies(lab, root)

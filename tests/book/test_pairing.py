@@ -21,6 +21,7 @@ from simlib.book.notebooks import find_notebooks, pages, read_notebook, read_sou
 from simlib.book.parameters import known_parameters, load_profile, resolve
 from simlib.book.stage import TEASER_FILE, picture
 from simlib.book.staleness import run_of
+from simlib.errors import InputError, UnknownNameError
 from simlib.report.display import PLOTLY
 from tests.conftest import ROOT
 
@@ -230,3 +231,33 @@ def test_configuration_executes_nothing(root: Path) -> None:
     assert configuration["execute"]["execute_notebooks"] == "off"
     assert configuration["only_build_toc_files"] is True
     assert "suppress_warnings" not in configuration["sphinx"]["config"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])
+def test_a_profile_of_any_editor_is_read_or_refused(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "mine.yaml").write_text("# für mich\r\nall:\r\n  n: 3\r\n", encoding=encoding, newline="")
+    (tmp_path / "._mine.yaml").write_bytes(b"\0\5\x16\7")
+    if encoding == "utf-8-sig":
+        assert load_profile(tmp_path, "mine") == {"all": {"n": 3}}
+        with pytest.raises(UnknownNameError, match="Known: mine"):
+            load_profile(tmp_path, "yours")
+        return
+    with pytest.raises(InputError, match=r"mine\.yaml is no text in UTF-8"):
+        load_profile(tmp_path, "mine")
+
+
+def test_a_notebook_of_a_windows_editor_is_the_same(root: Path, tmp_path: Path) -> None:
+    source = root / "notebooks" / "triplets.py"
+    (tmp_path / "triplets.py").write_text(source.read_text("utf-8"), "utf-8-sig", newline="\r\n")
+    assert read_source(tmp_path / "triplets.py") == read_source(source)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_table_of_contents_of_a_windows_editor_is_read_or_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "_toc.yml"
+    path.write_text("format: jb-book\r\nroot: book/intro\r\n", encoding=encoding, newline="")
+    if encoding == "utf-8-sig":
+        assert pages(path) == ["book/intro"]
+        return
+    with pytest.raises(InputError, match="It seems to be UTF-16"):
+        pages(path)

@@ -43,6 +43,19 @@ def test_metrics_for_programs_with_all_that_is_known(ask: Ask) -> None:
     assert all(row["licence"] and row["citation"] for row in rows)
 
 
+def test_the_time_of_a_large_pair_is_told(ask: Ask) -> None:
+    (row,) = json.loads(ask("metrics", "ssim", "--json"))
+    cost = row["cost"]
+    assert cost["seconds_a_megapixel"] == pytest.approx(cost["forward"] * 1000 / cost["side"] ** 2)
+    header, line = ask("metrics", "ssim").splitlines()[:2]
+    assert float(line[: header.index("large") + 5].split()[-1]) > 0
+
+
+def test_while_the_time_is_taken_a_bar_says_of_which_metric(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metrics", "l1", "ssim"]) == 0
+    assert "measuring l1:" in capsys.readouterr().err, "also where it is no terminal"
+
+
 def test_a_metric_with_a_wrong_file_is_marked_and_the_others_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: Ask
 ) -> None:

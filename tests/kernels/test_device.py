@@ -24,10 +24,15 @@ def test_auto_takes_the_gpu_where_there_is_one_and_memory_is_free() -> None:
     assert 0 < free_memory(torch.device("cpu")) <= psutil.virtual_memory().total
 
 
-@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
-def test_absent_device(name: str) -> None:
-    with pytest.raises(InputError, match="no device"):
+ABSENT = ["gpu", "cuda:99", "CUDA", "", "meta", "xpu", "hpu", "mtia", "mkldnn", "vulkan", "hip", "opengl"]
+
+
+@pytest.mark.parametrize("name", [*ABSENT, *(["mps"] if not torch.backends.mps.is_available() else [])])
+def test_a_device_that_computes_nothing_here_is_refused_in_a_line(name: str) -> None:
+    with pytest.raises(InputError, match="no device") as caught:
         pick_device(name)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 160
+    assert str(caught.value).endswith("Use 'auto', 'cpu' or 'cuda'.")
 
 
 @pytest.mark.parametrize(

@@ -231,3 +231,14 @@ def test_only_tensors_are_read_for_a_while_whatever_the_environment_says(
     with weights.tensors_only():
         assert (os.environ.get(forced), os.environ.get(forbidden)) == ("1", None)
     assert (os.environ.get(forced), os.environ.get(forbidden)) == (None, "1")
+
+
+def test_a_pointer_to_weights_is_no_damaged_file(tmp_path: Path) -> None:
+    (tmp_path / "large.pth").write_text("version https://git-lfs.github.com/spec/v1\nsize 9\n")
+    file = WeightsFile("large", "A large layer", {"large.pth": "0" * 64}, "", "", "MIT")
+    for ask in (
+        lambda: weights.read(tmp_path / "large.pth"),
+        lambda: weights.verified(file, tmp_path / "large.pth"),
+    ):
+        with pytest.raises(WeightsError, match=r"pointer of Git LFS.* git lfs pull\.$"):
+            ask()

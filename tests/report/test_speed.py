@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simlib.errors import InputError
 from simlib.provenance import code_hash
 from simlib.report.speed import growth_figure, losses_as_table, older_code, ratios_as_table, read_bench
 
@@ -19,6 +21,14 @@ def compared(ratios: list[float]) -> dict[str, Any]:
         "ratios": ratios,
         "threads_one_by_one": 2,
     }
+
+
+def test_a_file_that_is_none_of_make_bench_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"a": 1}', encoding="utf-8-sig")
+    assert read_bench(str(tmp_path / "mine.json")) == {"a": 1}
+    (tmp_path / "mine.json").write_text("no figures")
+    with pytest.raises(InputError, match=r"mine\.json is not JSON"):
+        read_bench(str(tmp_path / "mine.json"))
 
 
 def test_the_slow_side_takes_the_ratio_times_as_long() -> None:

@@ -124,6 +124,11 @@ def test_json_is_a_list_of_objects() -> None:
     assert third["steps"] is None
 
 
+def test_json_is_the_same_on_every_terminal() -> None:
+    shown = Table(("a title",), (("Häggström",),)).as_json()
+    assert shown.isascii() and json.loads(shown) == [{"a title": "Häggström"}]
+
+
 @pytest.mark.parametrize("format", ["csv", "json"])
 def test_columns_of_one_title_cannot_be_told_apart(format: str) -> None:
     table = Table(("a", "a"), ((1, 2),))

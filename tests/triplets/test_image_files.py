@@ -127,6 +127,9 @@ def save_deep_colour(path: Path, color: int, channels: int) -> None:
     path.write_bytes(png_of(1, 1, 16, color, b"\0" + values.tobytes()))
 
 
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 12345\n"
+ANNEX = "/annex/objects/SHA256E-s12345--4d7a2146.png"
+
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "animated.gif": (save_animated, "is animated"),
     "animated.webp": (save_animated, "is animated"),
@@ -136,15 +139,25 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "deep_grey_alpha.png": (lambda path: save_deep_colour(path, 4, 2), "more than 8 bits"),
     "deep_rgb_alpha.png": (lambda path: save_deep_colour(path, 6, 4), "more than 8 bits"),
     "inks.jpg": (lambda path: Image.new("CMYK", (8, 8)).save(path), "is CMYK"),
-    "empty.png": (lambda path: path.write_bytes(b""), "cannot be read"),
-    "text.png": (lambda path: path.write_text("This is no picture. " * 99), "cannot be read"),
+    "empty.png": (lambda path: path.write_bytes(b""), "cannot be read: it is empty"),
+    "text.png": (lambda path: path.write_text("This is no picture. " * 99), "it is of another format"),
     "folder.png": (lambda path: path.mkdir(), "cannot be read"),
-    "broken.png": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\nnothing"), "cannot be read"),
+    "broken.png": (lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\nnothing"), "cannot be read.*damaged"),
     "program.png": (
         lambda path: path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"),
         "cannot be read",
     ),
-    "tagged.png": (lambda path: Image.new("RGB", (8, 8)).save(path, format="TIFF"), "cannot be read"),
+    "tagged.png": (lambda path: Image.new("RGB", (8, 8)).save(path, format="TIFF"), "it is a TIFF file"),
+    "scan.tif": (lambda path: Image.new("RGB", (8, 8)).save(path), r"it is a TIFF file\. Only PNG, JPEG"),
+    "scan.jp2": (lambda path: Image.new("RGB", (8, 8)).save(path), r"it is a JPEG 2000 file\. Only PNG"),
+    "phone.heic": (lambda path: path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0"), "it is a HEIC file"),
+    "web.avif": (lambda path: path.write_bytes(b"\0\0\0\x18ftypavif\0\0\0\0"), "it is an AVIF file"),
+    "plain.ppm": (lambda path: path.write_bytes(b"P6 1 1 255 abc"), "it is a PNM file"),
+    "missing.png": (lambda path: path.write_text("<!doctype html><p>404"), "it is a web page"),
+    "._cat.png": (lambda path: path.write_bytes(b"\0\5\x16\7\0\2\0\0"), "what macOS leaves"),
+    "large.png": (lambda path: path.write_text(LFS), "pointer of Git LFS.* git lfs pull"),
+    "annexed.png": (lambda path: path.write_text(ANNEX), r"pointer of git-annex.* git annex get"),
+    "linked.png": (lambda path: path.symlink_to(".git" + ANNEX), r"pointer of git-annex.* git annex get"),
     "unmarked.png": (
         lambda path: path.write_bytes(png_of(1, 1, 8, 0, bytes(2), (b"eXIf", b"MM\0>\0\0\0\x08"))),
         "cannot be read",

@@ -200,3 +200,29 @@ def test_nothing_that_a_caller_has_set_changes_a_triplet() -> None:
                 tensor = getattr(made, part)
                 assert torch.equal(tensor.nan_to_num(), getattr(right, part).nan_to_num()), name
                 assert not tensor.is_inference()
+
+
+def test_photographs_of_a_format_that_is_not_read_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.tif").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no photograph.* Its \.tif files are not read: save them as PNG\."):
+        photos(1, folder=tmp_path)
+
+
+def test_what_a_system_leaves_among_photographs_is_passed_over(folder: Path) -> None:
+    expected = photos(4, folder=folder)
+    (folder / "._b.png").write_bytes(b"\0\5\x16\7")
+    (folder / ".DS_Store").write_bytes(b"\0\5\x16\7")
+    (folder / "__MACOSX").mkdir()
+    assert_same(photos(4, folder=folder), expected)
+
+
+def test_photographs_of_the_home_folder_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert_same(photos(2, folder=f"~/{folder.name}"), photos(2, folder=folder))
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a\x1b[2J.png"])
+def test_a_photograph_whose_name_is_no_line_of_text_is_refused(folder: Path, name: str) -> None:
+    save_noise(folder / name)
+    with pytest.raises(InputError, match="no readable text"):
+        photos(1, folder=folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 import pickle
 import shutil
 from collections.abc import Callable
@@ -233,6 +234,27 @@ def test_a_folder_with_a_fault_is_refused_with_its_place(folder: Path, fault: st
     assert str(folder) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["scan.tif", "phone.heic", "clip.gif"])
+def test_images_of_a_format_that_is_not_read_are_told(folder: Path, name: str) -> None:
+    (folder / "p0" / "000003.png").rename(folder / "p0" / f"000003{Path(name).suffix}")
+    message = rf"p0 lacks 1 .* Its \{Path(name).suffix} files are not read: save them as PNG\."
+    with pytest.raises(InputError, match=message):
+        open_triplets(folder)
+    for part in ("ref", "p0", "p1"):
+        for path in (folder / part).iterdir():
+            path.rename(path.with_suffix(Path(name).suffix))
+    with pytest.raises(InputError, match=r"ref holds no image.* are not read: save them as PNG\."):
+        open_triplets(folder)
+
+
+def test_a_pointer_to_a_vote_or_table_is_named(folder: Path) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    for path in (folder / "votes.csv", folder / "judge" / "000003.npy"):
+        path.write_text(pointer)
+        with pytest.raises(InputError, match=rf"{path.name} .*pointer of Git LFS"):
+            open_triplets(folder / "votes.csv" if path.suffix == ".csv" else folder)
+
+
 def test_a_broken_image_is_named_when_it_is_read(folder: Path) -> None:
     (folder / "p0" / "000001.png").write_bytes(b"")
     files = open_triplets(folder)
@@ -373,6 +395,44 @@ def test_a_table_may_name_more_and_in_any_order(table: Callable[..., Path]) -> N
     assert torch.equal(read.ref, expected_images(0, [0, 1]))
 
 
+def test_a_table_of_a_windows_editor_in_utf_16_is_named(table: Callable[..., Path]) -> None:
+    with pytest.raises(InputError, match="seems to be UTF-16"):
+        open_triplets(table(f"ref,p0,p1,judge\n{ROW},1\n", encoding="utf-16"))
+
+
+def test_data_of_the_home_folder_are_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert open_triplets("~/mine").names == open_triplets(folder).names
+    table = folder / "votes.csv"
+    table.write_text("ref,p0,p1,judge\n~/mine/ref/000001.png,p0/000001.png,p1/000001.png,1\n")
+    assert torch.equal(draw("~/mine/votes.csv", 1).ref, expected_images(0, [1]))
+
+
+def litter(folder: Path) -> None:
+    """Leave in a folder what macOS, Windows and Jupyter leave there."""
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini"):
+        (folder / name).write_bytes(b"\0\5\x16\7")
+    for name in ("__MACOSX", ".ipynb_checkpoints"):
+        for part in ("ref", "p0", "p1", "judge"):
+            (folder / name / part).mkdir(parents=True)
+            (folder / name / part / "._000000.png").write_bytes(b"\0\5\x16\7")
+
+
+@pytest.mark.parametrize("inside", ["", "cnn"])
+def test_what_a_system_leaves_in_a_set_is_passed_over(tmp_path: Path, inside: str) -> None:
+    save_folder(tmp_path / "mine" / inside, SHARES)
+    expected = open_triplets(tmp_path / "mine").names
+    for place in {tmp_path / "mine", tmp_path / "mine" / inside}:
+        litter(place)
+    for part, ending in (("ref", "png"), ("p0", "png"), ("p1", "png"), ("judge", "npy")):
+        beside = tmp_path / "mine" / inside / part
+        litter(beside)
+        (beside / f"._000000.{ending}").write_bytes(b"\0\5\x16\7")
+    files = open_triplets(tmp_path / "mine")
+    assert files.names == expected
+    assert len(files[:]) == len(SHARES)
+
+
 BAD_TABLES = {
     "ref,p0,p1,judge\n": "lists no triplet",
     "": "must name the column ref once",
@@ -500,9 +560,28 @@ def test_an_empty_set_has_no_labels() -> None:
     assert TripletFiles((), "human").judge.shape == (0,)
 
 
-@pytest.mark.parametrize("name", ["a\udcff", "a\nb"])
+@pytest.mark.parametrize("name", ["a\udcff", "a\nb", "a\x1b[2Jb", "a\u2028b"])
 def test_a_name_that_is_no_text_is_refused(name: str) -> None:
     file = Path(name)
     row = stored.StoredTriplet(file, file, file, 0.5, name, name, "", ("", ""))
     with pytest.raises(InputError, match="no readable text"):
         TripletFiles((row,), "human")
+
+
+@pytest.mark.parametrize("name", ["1:05\u202fPM", "caf\u00e9", "\u6728 \u00a0"])
+def test_a_name_of_any_language_is_a_name(name: str) -> None:
+    file = Path(name)
+    row = stored.StoredTriplet(file, file, file, 0.5, name, name, "", ("", ""))
+    assert TripletFiles((row,), "human").names == (name,)
+
+
+def test_files_whose_names_are_bytes_are_refused_before_any_image_is_read(folder: Path) -> None:
+    names = {part: folder / part / os.fsdecode(b"caf\xe9.png") for part in ("ref", "p0", "p1")}
+    try:
+        for path in names.values():
+            path.write_bytes(b"no image")
+    except OSError:
+        pytest.skip("names of files are text on this system")
+    save_judge(folder / "judge" / os.fsdecode(b"caf\xe9.npy"), 1.0)
+    with pytest.raises(InputError, match=r"The name of '.*caf\\udce9\.png' is no readable text"):
+        open_triplets(folder)
