@@ -65,7 +65,7 @@ class Metric(nn.Module):
 
     A metric defines :meth:`embed` and :meth:`compare`. So the features of the reference are computed once,
     while the other image changes at every step of an attack. Users of a metric call :meth:`look_at` and
-    :meth:`measure` instead: their values do not depend on the batch.
+    :meth:`measure` instead: their values do not depend on which other images are in the batch.
 
     Values are per sample. Gradients are finite everywhere. Parameters never require gradients. Values do not
     depend on what a caller has set for torch; who takes a gradient by hand does so outside of autocast, as

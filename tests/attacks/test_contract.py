@@ -45,6 +45,7 @@ from simlib.metrics import MetricSpec, from_callable
 from simlib.metrics.custom import CallableMetric
 from simlib.triplets import Triplets, photos
 from tests.ambient import AMBIENT
+from tests.rounding import tolerance
 from tests.support import Watched, any_weights, cut, exact, random_triplets
 
 EPS = 5.6 / 255
@@ -72,6 +73,11 @@ every_case = pytest.mark.parametrize("attack", CASES.values(), ids=CASES.keys())
 every_protocol = pytest.mark.parametrize("protocol", get_args(Protocol))
 every_target = pytest.mark.parametrize("target", get_args(Target))
 COUNTS = ("steps", "forwards", "backwards")
+
+_LASTING = {
+    name: attack for name, attack in CASES.items() if attack.name not in ("stadv", "stadv-pgd", "flip-radius")
+}
+"""Attacks that ask as often about one sample as about another if none flips."""
 
 
 def test_every_attack_has_a_case() -> None:
@@ -142,6 +148,25 @@ def test_any_budget_is_kept(eps: float, protocol: Protocol, seed: int) -> None:
         check_budget(attack, attack(problem, protocol=protocol, seed=seed))
 
 
+@pytest.mark.numerical
+@pytest.mark.parametrize("attack", _LASTING.values(), ids=_LASTING.keys())
+def test_others_in_the_batch_change_nothing(attack: Attack) -> None:
+    """In float32 and to the last bit, as long as there are as many others."""
+    # The farther image is so far that nothing flips and leaves, so that there are.
+    drawn = photos(7, seed=0, side=32)
+    far = dataclasses.replace(drawn, p1=1 - drawn.ref.round())
+    results = [
+        attack(RankFlip(any_weights("gmsd"), far[torch.tensor(places)])) for places in ([0, 1, 2], [0, 5, 4])
+    ]
+    assert len(torch.cat([result.forwards for result in results]).unique()) == 1
+    first, second = results
+    assert not torch.equal(first.original[1], second.original[1])
+    assert (first.linf > 0).all()
+    for name in ("images", "flipped", "margin", *COUNTS):
+        assert torch.equal(getattr(first, name)[0], getattr(second, name)[0]), name
+
+
+@pytest.mark.numerical
 @every_case
 def test_result_does_not_depend_on_the_batch(attack: Attack, triplets: Triplets) -> None:
     # Some of 8 bits and some not: what becomes of the ones must not show in the others.
@@ -155,18 +180,24 @@ def test_result_does_not_depend_on_the_batch(attack: Attack, triplets: Triplets)
         check_alike(attack(problem[order], batch_size=batch_size), whole, order)
 
 
+@pytest.mark.numerical
 @every_case
 def test_a_photograph_alone_gives_what_it_gives_among_others(attack: Attack) -> None:
     """In float32, on a metric whose gradient is steep in flat areas: rounding would show there.
 
-    Where a processor has slower code only, libraries may still round otherwise for a sample or so.
+    An attack may amplify the rounding of another batch size, on some processors and in some samples: where
+    it does, another image is found, and most must be the same.
     """
     problem = RankFlip(any_weights("gmsd"), photos(5, seed=0))
-    among_others, alone = attack(problem), attack(problem, batch_size=1)
-    assert torch.equal(alone.flipped, among_others.flipped)
-    same = (alone.margin - among_others.margin).abs() <= 1e-5
-    same &= (alone.images - among_others.images).abs().flatten(1).amax(dim=1) <= 1e-5
+    among_others, again, alone = attack(problem), attack(problem), attack(problem, batch_size=1)
+    assert torch.equal(again.images, among_others.images)
+    same = (alone.images - among_others.images).abs().flatten(1).amax(dim=1) <= 1e-5
     assert same.sum() >= 4
+    # A margin is the difference of two distances.
+    noise = 2 * tolerance("gmsd", problem.metric(problem.triplets.ref, problem.triplets.p0))
+    assert ((alone.margin - among_others.margin).abs()[same] <= noise).all()
+    clear = same & (among_others.margin.abs() > noise)
+    assert torch.equal(alone.flipped[clear], among_others.flipped[clear])
 
 
 @every_case

@@ -103,7 +103,8 @@ def test_attacked_image_equal_to_the_reference(triplets: Triplets) -> None:
     pgd = PGD(eps=16 / 255, step=1 / 255)
     moved = pgd(problem, batch_size=5)
     assert (moved.linf > 0).all()
-    assert torch.equal(moved.images, pgd(problem).images)
+    # The slope of L2 is a difference of two values, and of steps only the direction counts.
+    torch.testing.assert_close(moved.images, pgd(problem).images, atol=1e-6, rtol=0)
     assert not torch.equal(moved.images, pgd(problem, seed=1).images)
 
 

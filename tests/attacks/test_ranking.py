@@ -10,7 +10,8 @@ import torch
 
 from simlib.attacks import PGD, RankedFlip, RankFlip, Ranking, Target
 from simlib.triplets import photos
-from tests.support import any_weights, random_triplets
+from tests.rounding import tolerance
+from tests.support import any_weights, exact, random_triplets
 
 every_target = pytest.mark.parametrize("target", get_args(Target))
 
@@ -23,14 +24,16 @@ def test_distances_with_an_attacked_image_in_place(name: str, target: Target) ->
     images = random_triplets(6, side=64).p0
     attacked_p1 = ranking.attacks_p1(target)
     first, second = ranking.with_attacked(images, target, attacked_p1)
+    noise = tolerance(name, first)
     for place, one in enumerate(triplets):
         image = images[place : place + 1]
         if target == "reference":
             changed = replace(one, ref=image)
         else:
             changed = replace(one, p1=image) if attacked_p1[place] else replace(one, p0=image)
-        torch.testing.assert_close(first[place : place + 1], metric(changed.ref, changed.p0))
-        torch.testing.assert_close(second[place : place + 1], metric(changed.ref, changed.p1))
+        found = torch.stack([first[place], second[place]])
+        expected = torch.cat([metric(changed.ref, changed.p0), metric(changed.ref, changed.p1)])
+        torch.testing.assert_close(found, expected, rtol=0, atol=noise)
 
 
 def test_whose_image_is_attacked_and_that_a_tie_stands_for_p0_and_is_no_reversal() -> None:
@@ -50,11 +53,12 @@ def test_whose_image_is_attacked_and_that_a_tie_stands_for_p0_and_is_no_reversal
 def test_a_problem_looked_at_before_gives_the_same_result(
     target: Target, batch_size: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    metric, triplets = any_weights("ssim"), photos(10, seed=5, side=32)
+    # With 4 at once, the reference was looked at in a larger batch; in float64 that cannot show.
+    metric, triplets = any_weights("ssim", torch.float64), exact(photos(10, seed=5, side=32))
     ranked = RankedFlip(metric, triplets, target, ranking=Ranking.look(metric, triplets))
     pgd, plain = PGD(eps=4 / 255, step=1 / 255, steps=4), RankFlip(metric, triplets, target)
     expected, found = (pgd(problem, batch_size=batch_size) for problem in (plain, ranked))
-    assert torch.equal(expected.images, found.images)
+    torch.testing.assert_close(expected.images, found.images, atol=1e-9, rtol=0)
     assert torch.equal(expected.flipped, found.flipped)
     assert type(ranked[:3]) is RankFlip
     monkeypatch.setattr(metric, "embed", lambda _: pytest.fail("looked again"))

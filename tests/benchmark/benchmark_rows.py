@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from simlib.benchmark.rows import SCHEMA
+from tests.rounding import tolerances
 
 NAN = float("nan")
 _OF_THE_ATTACK = ("flipped", "margin", "steps", "forwards", "backwards", "linf", "l2", "rmse", "seconds")
@@ -125,15 +126,27 @@ def counts(row: Any) -> bool:
 def assert_same_but_for_rounding(found: Any, expected: Any) -> None:
     """Compare rows that were computed in batches of other sizes, in which float32 may round otherwise.
 
-    Of images as they were, distances agree to 1e-4 of the usual one: float32 has seven digits, and thousands
-    of values are added up. Attacked images are of 8 bits, so that another rounding becomes a whole level in
-    one value of some thousand, and moves a distance by up to a hundredth of the usual one.
+    Distances of the same images are apart by the tolerance at most, and ranks and flips agree where they are
+    clearer than that. An attack may amplify the rounding until it finds another image; so it may be
+    another distance in one row of twenty, and the others are compared by their number only.
     """
-    keys = ["recipe", "triplet", "attacked", "agrees", "steps", "judge"]
+    keys = ["recipe", "triplet", "attacked", "agrees", "judge"]
+    noise = expected["target"].map(tolerances(expected))
+
+    def apart(name: str) -> Any:
+        return (found[name] - expected[name]).abs() > noise
+
+    def clear(first: str, second: str) -> Any:
+        return (expected[first] - expected[second]).abs() > 2 * noise
+
+    assert clear("distance0", "distance1").all()
     pd.testing.assert_frame_equal(found[keys], expected[keys])
-    usual = expected["target"].map(expected.groupby("target")["distance0"].median())
-    for name, share in (("distance0", 1e-4), ("distance1", 1e-4), ("attacked0", 1e-2), ("attacked1", 1e-2)):
-        assert ((found[name] - expected[name]).abs() <= share * usual).all(), name
-    clear = (expected["attacked0"] - expected["attacked1"]).abs() > 2e-2 * usual
-    assert (found["flipped_8bit"] == expected["flipped_8bit"])[clear].all()
-    assert clear.mean() > 0.8
+    assert not (apart("distance0") | apart("distance1")).any()
+    same = ~(apart("attacked0") | apart("attacked1"))
+    assert same.mean() >= 0.95
+    asked = same & clear("attacked0", "attacked1")
+    assert asked.mean() > 0.8
+    assert (found["flipped_8bit"] == expected["flipped_8bit"])[asked].all()
+    own = expected["steps"].notna()
+    assert (found["steps"] == expected["steps"])[own].mean() >= 0.95
+    assert abs(found["flipped_8bit"].mean() - expected["flipped_8bit"].mean()) <= 0.05

@@ -49,7 +49,7 @@ def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
 def test_a_plan_of_others_is_read_though_it_cannot_be_made_here(tmp_path: Path) -> None:
     record = made_record()
     save_record(record, tmp_path / "0123.json")
-    content = json.loads((tmp_path / "0123.json").read_text())
+    content = json.loads((tmp_path / "0123.json").read_text("utf-8"))
     del content["checksum"]
     content["plan"]["white_box"] = {
         "metrics": ["committee:l2+ssim", "mine"],

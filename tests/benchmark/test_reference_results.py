@@ -19,6 +19,7 @@ from simlib.benchmark.store import Store
 from simlib.provenance import code_hash
 from simlib.triplets.sources import drawn
 from tests.conftest import ROOT
+from tests.rounding import tolerances
 
 FOLDER = ROOT / "notebooks" / "results"
 CPU = torch.device("cpu")
@@ -83,9 +84,7 @@ def test_a_random_sample_of_its_rows_is_what_this_code_computes(record: RunRecor
         stored = rows[rows["triplet"] == triplet.names[0]]
         both = found.merge(stored, on=["source", "attack", "target"], suffixes=("", "_stored"))
         assert len(both) == len(here)
-        # Float32's noise differs from one processor to the next, and not by less for small distances.
-        noise = 1e-3 * both["target"].map(rows.groupby("target")["distance0"].median())
-        assert_rows_agree(both, noise)
+        assert_rows_agree(both, both["target"].map(tolerances(rows)))
 
 
 def assert_rows_agree(both: Any, noise: Any) -> None:
@@ -95,10 +94,14 @@ def assert_rows_agree(both: Any, noise: Any) -> None:
     np.testing.assert_array_equal(both["judge"], both["judge_stored"])
     assert (differ("distance0") <= noise).all()
     assert (differ("distance1") <= noise).all()
-    decided = (both["distance0"] - both["distance1"]).abs() > noise
+    # A rank is decided where its margin, the difference of two distances, exceeds what both may be off by.
+    clear = (both["distance0"] - both["distance1"]).abs() > 2 * noise
+    of_source = both["source"].map(clear.groupby(both["target"]).all()).fillna(False)
+    decided = clear & of_source.astype(bool)
+    assert decided.mean() > 0.5
     assert (both["agrees"] == both["agrees_stored"])[decided].all()
-    # On the processor that computed them they are the same. On another, an attack of many steps may amplify
-    # another rounding, in one triplet to a fifth of the distance; so most of the rows are asked.
+    # An attack of many steps amplifies the rounding of another processor, in one triplet to a fifth of the
+    # distance; so attacks are compared by rates.
     scale = both[["distance0", "distance1"]].max(axis=1)
     moved = np.maximum(differ("attacked0"), differ("attacked1")) / scale
     assert moved.median() <= 0.01

@@ -69,7 +69,7 @@ def test_copies_have_no_twin_and_the_start_page_leads_to_them_in_order(root: Pat
         "metrics.ipynb",
         "triplets.ipynb",
     ]
-    text = (lab / START).read_text()
+    text = (lab / START).read_text("utf-8")
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert links == ["notebooks/metrics.ipynb", "notebooks/triplets.ipynb", "book/intro.md"]
     assert all((lab / link).is_file() for link in links)
@@ -92,23 +92,23 @@ def test_an_edited_copy_is_kept_and_another_is_made_anew(root: Path, tmp_path: P
     make_copies(lab, root)
     edit(lab / "notebooks" / "triplets.ipynb", "n = 64", "n = 8")
     source = root / "notebooks" / "metrics.py"
-    source.write_text(source.read_text().replace("# # Metrics", "# # All metrics"))
+    source.write_text(source.read_text("utf-8").replace("# # Metrics", "# # All metrics"), "utf-8")
     assert make_copies(lab, root) == ["triplets"]
-    assert "n = 8" in (lab / "notebooks" / "triplets.ipynb").read_text()
-    assert "# All metrics" in (lab / "notebooks" / "metrics.ipynb").read_text()
-    assert "[All metrics]" in (lab / START).read_text()
+    assert "n = 8" in (lab / "notebooks" / "triplets.ipynb").read_text("utf-8")
+    assert "# All metrics" in (lab / "notebooks" / "metrics.ipynb").read_text("utf-8")
+    assert "[All metrics]" in (lab / START).read_text("utf-8")
 
 
 def test_what_comes_back_is_the_dial_and_the_outputs(root: Path, tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     make_copies(lab, root)
     pair = [root / "notebooks" / f"triplets.{kind}" for kind in ("py", "ipynb")]
-    before = [path.read_text().splitlines() for path in pair]
+    before = [path.read_text("utf-8").splitlines() for path in pair]
     assert bring_back(["triplets"], lab, root) == pair
-    assert [path.read_text().splitlines() for path in pair] == before
+    assert [path.read_text("utf-8").splitlines() for path in pair] == before
     edit(lab / "notebooks" / "triplets.ipynb", "n = 64", "n = 8")
     bring_back(["triplets"], lab, root)
-    after = [path.read_text().splitlines() for path in pair]
+    after = [path.read_text("utf-8").splitlines() for path in pair]
     changes = [
         [line for line in difflib.unified_diff(*both, n=0, lineterm="") if re.match(r"[-+](?![-+])", line)]
         for both in zip(before, after, strict=True)
@@ -120,7 +120,7 @@ def test_what_comes_back_is_the_dial_and_the_outputs(root: Path, tmp_path: Path)
 @pytest.mark.parametrize("name", find_notebooks(ROOT / "notebooks"))
 def test_every_chapter_would_come_back_as_it_was(name: str) -> None:
     source = ROOT / "notebooks" / f"{name}.py"
-    assert text_of(read_source(source), source) == source.read_text()
+    assert text_of(read_source(source), source) == source.read_text("utf-8")
 
 
 def test_a_chapter_that_went_on_is_not_taken_back(root: Path, tmp_path: Path) -> None:
@@ -128,12 +128,12 @@ def test_a_chapter_that_went_on_is_not_taken_back(root: Path, tmp_path: Path) ->
     make_copies(lab, root)
     edit(lab / "notebooks" / "triplets.ipynb", "n = 64", "n = 8")
     source = root / "notebooks" / "triplets.py"
-    source.write_text(source.read_text().replace("# # Triplets", "# # All triplets"))
-    before = source.read_text()
+    source.write_text(source.read_text("utf-8").replace("# # Triplets", "# # All triplets"), "utf-8")
+    before = source.read_text("utf-8")
     assert make_copies(lab, root) == ["triplets"]
     with pytest.raises(NotebookError, match="has changed since"):
         bring_back(["triplets"], lab, root)
-    assert source.read_text() == before
+    assert source.read_text("utf-8") == before
 
 
 def test_a_list_of_copies_that_is_lost_keeps_them_all(root: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_what_cannot_be_done_is_refused(root: Path, tmp_path: Path) -> None:
     notebook = read_notebook(copy)
     notebook.cells[1].metadata["tags"] = []
     write_notebook(notebook, copy)
-    before = (root / "notebooks" / "triplets.py").read_text()
+    before = (root / "notebooks" / "triplets.py").read_text("utf-8")
     with pytest.raises(NotebookError, match="no cell tagged parameters"):
         bring_back(["metrics", "triplets"], tmp_path / "lab", root)
     notebook.cells[1].metadata["tags"] = ["parameters"]
@@ -173,7 +173,7 @@ def test_what_cannot_be_done_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(NotebookError, match="is no notebook"):
         bring_back(["metrics", "triplets"], tmp_path / "lab", root)
     assert not (root / "notebooks" / "metrics.ipynb").exists()
-    assert (root / "notebooks" / "triplets.py").read_text() == before
+    assert (root / "notebooks" / "triplets.py").read_text("utf-8") == before
 
 
 def test_jupyterlab_is_started_without_the_files_of_the_caller_and_ends_with_the_command(
@@ -310,7 +310,7 @@ def test_chapters_are_looked_at_run_and_published(
     assert len(told) > 8
     assert not [each for each in told if letters(each) not in letters(seen)]
     published = build_book(published_with(copy, tmp_path), tmp_path / "pages", ROOT).parent
-    text = (published / "notebooks" / "gradient-attacks.html").read_text()
+    text = (published / "notebooks" / "gradient-attacks.html").read_text("utf-8")
     assert text.count('class="plotly-figure"') == 6
     page_text = letters(re.sub(r"<[^>]+>", "", text))
     assert not [each for each in told if letters(each) not in page_text]

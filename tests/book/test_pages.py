@@ -80,7 +80,7 @@ def small_book(root: Path, text: str, cells: list) -> Path:
     for folder in (executed, root / "notebooks", root / "book"):
         folder.mkdir(parents=True)
     for name in ("_config.yml", "book/references.bib"):
-        (root / name).write_text((ROOT / name).read_text())
+        (root / name).write_text((ROOT / name).read_text("utf-8"), "utf-8")
     (root / "book" / "_static").symlink_to(ROOT / "book" / "_static")
     (root / "_toc.yml").write_text(
         "format: jb-book\nroot: book/intro\nchapters:\n  - file: notebooks/one\n  - file: book/bibliography\n"
