@@ -73,6 +73,11 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "no tensor": (lambda ref, x: 0.5, "returned float"),  # pyright: ignore[reportAssignmentType]
     "not finite": (lambda ref, x: squared(ref, x).log(), "inf"),
     "scaled over the batch": (lambda ref, x: squared(ref, x) * squared(ref, x).sum(), "in one batch"),
+    "divided by the batch": (lambda ref, x: squared(ref, x) / len(x), "alone and"),
+    "drawn towards the others": (
+        lambda ref, x: squared(ref, x) + 1e-3 * squared(ref, x).mean(),
+        "beside others and",
+    ),
     "random": (lambda ref, x: squared(ref, x) + torch.rand(len(x)), "at random"),
     "a similarity": (lambda ref, x: 1 - squared(ref, x), "higher_is_closer=True"),
     "too small an image": (lambda ref, x: squared(*map(nn.AvgPool2d(11, 1), (ref, x))), "least_side"),
