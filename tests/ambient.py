@@ -46,3 +46,6 @@ AMBIENT: dict[str, Callable[[], contextlib.AbstractContextManager[Any]]] = {
     "anomaly detection": torch.autograd.detect_anomaly,
 }
 """What a caller may have set, by name."""
+
+TELLING = ("autocast to bfloat16", "inference mode", "doubles by default", "medium products")
+"""Those that change most values of code that does not put them aside."""

@@ -53,7 +53,7 @@ def measure(metric: Metric, device: torch.device) -> dict[str, Any]:
 
 def attack(problem: RankFlip) -> Any:
     """Take all steps on all triplets, so that every batch costs the same."""
-    return PGD(steps=STEPS, early_stop=False)(problem, batch_size=BATCH)
+    return PGD(step=1 / 255, steps=STEPS, early_stop=False)(problem, batch_size=BATCH)
 
 
 def working_megabytes(problem: RankFlip, device: torch.device) -> float | None:

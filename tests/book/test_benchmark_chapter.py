@@ -61,7 +61,7 @@ def test_rows_that_were_computed_here_are_those_of_the_present_code(
 ) -> None:
     monkeypatch.setenv("SIMLIB_RESULTS", str(tmp_path / "results"))
     plan = tmp_path / "tiny.toml"
-    attack = '[[{0}.attacks]]\ntitle = "PGD"\nattack = "pgd"\nsteps = 1\n'
+    attack = '[[{0}.attacks]]\ntitle = "PGD"\nattack = "pgd"\nsteps = 8\n'
     plan.write_text('[white_box]\nmetrics = ["l2"]\n' + attack.format("white_box"))
     chapter = BenchmarkChapter({**DIALS, "store": "", "plan": str(plan), "n": 2})
     assert (chapter.sample.n, chapter.metrics, chapter.sources) == (2, ["l2"], [])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from simlib.attacks import PGD, RankFlip
 from simlib.kernels.settings import own_settings
 from tests.ambient import AMBIENT, backends
+from tests.support import any_weights, random_triplets
 
 
 def state() -> list[object]:
@@ -60,3 +62,14 @@ def test_settings_come_back_after_an_error() -> None:
         with pytest.raises(ZeroDivisionError), own_settings():
             _ = 1 / 0
         assert state() == before
+
+
+@pytest.mark.parametrize("name", AMBIENT)
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+def test_neither_a_distance_nor_an_attack_is_changed(name: str) -> None:
+    metric, triplets = any_weights("st-lpips-alex"), random_triplets(2)
+    attack = PGD(eps=4 / 255, step=1 / 255, steps=3)
+    distances, images = metric(triplets.ref, triplets.p0), attack(RankFlip(metric, triplets)).images
+    with AMBIENT[name]():
+        assert torch.equal(metric(triplets.ref, triplets.p0), distances)
+        assert torch.equal(attack(RankFlip(metric, triplets)).images, images)

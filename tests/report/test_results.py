@@ -19,7 +19,7 @@ metrics = ["l2"]
 [[white_box.attacks]]
 title = "PGD"
 attack = "pgd"
-steps = 2
+steps = 8
 """
 
 
@@ -105,7 +105,7 @@ def test_without_weights_metrics_are_left_out_and_another_stands_in(
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         # nothing listens there, so that every download fails at once
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    attacks = '[[{}.attacks]]\ntitle = "PGD"\nattack = "pgd"\nsteps = 1\n'
+    attacks = '[[{}.attacks]]\ntitle = "PGD"\nattack = "pgd"\nsteps = 8\n'
     (book / "plan.toml").write_text(
         '[data]\nn = 1\n[white_box]\nmetrics = ["lpips-alex", "l2"]\n'
         + attacks.format("white_box")
