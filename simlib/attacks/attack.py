@@ -180,6 +180,8 @@ class Attack(ABC):
     ) -> None:
         if start is None:
             return
+        if self.starts_from is None:
+            raise InputError(f"{self.title} begins at the original images. Leave start out, or give None.")
         expected = (self.starts_from, protocol, seed, problem.triplets.names)
         if (start.attack, start.protocol, start.seed, start.names) != expected:
             raise InputError(

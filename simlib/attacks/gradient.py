@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,8 +30,9 @@ PAPER_REVERSE_EPS, PAPER_REVERSE_STEPS = 0.1 / 2, 50
 
 def _growing_sizes(name: str, value: Any) -> tuple[float, ...]:
     """Return sizes of a step as they are, if each is a budget and larger than the last."""
+    value = value.tolist() if isinstance(value, np.ndarray | Tensor) else value
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise InputError(f"{name} is {value!r}. It must hold at least one size.")
+        raise InputError(f"{name} is {value!r}. It must be a list that holds at least one size.")
     sizes = tuple(a_budget(f"a size of {name}", size) for size in value)
     if list(sizes) != sorted(set(sizes)):
         raise InputError(f"{name} is {sizes}. Each size must be larger than the last.")

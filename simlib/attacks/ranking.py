@@ -116,7 +116,7 @@ def require_defined(
     places = undefined.nonzero().flatten().tolist()
     if places:
         raise UndefinedDistanceError(
-            f"{metric.spec.title} gives NaN for {images} of {len(places)} of {len(names)} triplets, the "
-            f"first {names[places[0]]!r}. So it ranks nothing there, and would pass for robust. Mend the "
-            f"metric, or leave these triplets out{f': {others}' if others else ''}."
+            f"{metric.spec.title} gives NaN, or two infinite distances, for {images} of {len(places)} of "
+            f"{len(names)} triplets, the first {names[places[0]]!r}. So it ranks nothing there, and would "
+            f"pass for robust. Mend the metric, or leave these triplets out{f': {others}' if others else ''}."
         )

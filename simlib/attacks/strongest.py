@@ -51,7 +51,9 @@ def _several(name: str, value: Any) -> tuple[Attack, ...]:
     """Return several attacks; where plans describe one by its name and dials, make it."""
     known = isinstance(value, Sequence) and all(isinstance(each, Attack | Mapping) for each in value)
     if not known or not value:
-        raise InputError(f"{name} is {value!r}. Give at least one attack, the cheapest first.")
+        raise InputError(
+            f"{name} is {value!r}. Give at least one attack, the cheapest first, such as [PGD(), APGD()]."
+        )
     return tuple(each if isinstance(each, Attack) else _described(name, each) for each in value)
 
 

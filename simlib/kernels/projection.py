@@ -68,16 +68,20 @@ def round_within_l2(images: Tensor, original: Tensor, eps: Tensor | float) -> Te
 
     A change of images (N, ...) between two levels is rounded up if its fraction reaches a threshold. With a
     threshold of one half this is rounding to the nearest level. Where that would exceed the budget, the
-    threshold is raised, sample by sample, until the rounded change fits. The images must be within the
-    budget, which then holds exactly when the original is itself an image of 8 bits.
+    threshold is raised, sample by sample, until the rounded change fits. Where it would leave no change at
+    all, the threshold is lowered: the largest changes become a whole level, as many as fit. The images must
+    be within the budget, which then holds exactly when the original is itself an image of 8 bits.
     """
     start = original.mul(LEVELS).round_()
     change = images * LEVELS - start
     whole = change.abs().floor()
     fraction, direction = change.abs() - whole, change.sign()
     allowed = torch.as_tensor(eps, dtype=images.dtype, device=images.device) * LEVELS
-    low = images.new_full((len(images),), 0.5)
-    high = images.new_ones(len(images))
+    largest = change.abs().flatten(1).amax(dim=1)
+    lost = largest < 0.5
+    low = torch.where(lost, 0.0, torch.full_like(largest, 0.5))
+    # Just above the largest change, nothing is rounded up.
+    high = torch.where(lost, 1.001 * largest, torch.ones_like(largest))
     threshold = low
     for _ in range(_THRESHOLD_HALVINGS):
         rounded = start + direction * (whole + (fraction >= per_sample(threshold, images)))

@@ -59,6 +59,8 @@ class CallableMetric(Metric):
                 f"({n},): average over channels and pixels only, mean(dim=(1, 2, 3)), or ask the "
                 "library for reduction='none'."
             )
+        if values.is_complex():
+            raise InputError(f"{self.spec.title} returned complex numbers. Return real ones, such as .abs().")
         values = values.reshape(n).to(features[0].dtype)
         return (self.best or 0.0) - values if self.higher_is_closer else values
 
@@ -97,10 +99,21 @@ def from_callable(
     if not image_range[0] < image_range[1]:
         raise InputError(f"{spec.title}: image_range={image_range} must be (black, white), black first.")
     metric = CallableMetric(function, spec, higher_is_closer, best, image_range)
+    _leave_inference_mode(metric)
     metric.eval().requires_grad_(False)
     with own_settings(), torch.random.fork_rng(devices=[]):
         metric.spec = _tried_out(metric)
     return metric
+
+
+def _leave_inference_mode(metric: Metric) -> None:
+    """Copy weights that were made in inference mode, where nothing can be differentiated through them."""
+    with own_settings():
+        for module in metric.modules():
+            for held in (module._parameters, module._buffers):
+                for name, tensor in held.items():
+                    if tensor is not None and tensor.is_inference():
+                        held[name] = type(tensor)(tensor.clone())
 
 
 def _validate(function: object, spec: object) -> None:
@@ -161,6 +174,7 @@ def _beside_others(images: Tensor, place: int) -> Tensor:
 
 
 def _measure(metric: Metric, ref: Tensor, x: Tensor) -> Tensor:
+    given = ref.clone(), x.clone()
     try:
         values = metric(ref, x)
     except InputError:
@@ -171,10 +185,20 @@ def _measure(metric: Metric, ref: Tensor, x: Tensor) -> Tensor:
             "If they are too small, give the spec a least_side. If it expects other values than 0 to 1, "
             "give an image_range."
         ) from error
-    if not values.isfinite().all():
+    if not (torch.equal(ref, given[0]) and torch.equal(x, given[1])):
         raise InputError(
-            f"{metric.spec.title} returns {values.tolist()} for images {tuple(ref.shape)}. "
-            "If they are too small, give the spec a least_side."
+            f"{metric.spec.title} changes the images that it is given. Work on copies: clamp, not clamp_."
+        )
+    if not values.isfinite().all():
+        identical = torch.equal(ref, x)
+        advice = (
+            "Give a finite value there: add a small number to the error, as in log10(mse + 1e-8)."
+            if identical
+            else "If they are too small, give the spec a least_side; else give a finite value there."
+        )
+        raise InputError(
+            f"{metric.spec.title} returns {values.tolist()} for {'identical ' * identical}images "
+            f"{tuple(ref.shape)}. {advice}"
         )
     return values
 

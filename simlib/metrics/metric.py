@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from simlib.errors import InputError
 from simlib.kernels.batch_independence import repeat_single
-from simlib.kernels.images import plain, require_precision, validate_images, validate_pair
+from simlib.kernels.images import plain, require_precision, validate_alike, validate_images, validate_pair
 from simlib.kernels.settings import own_settings
 
 Family = Literal["pixel", "structural", "learned", "custom"]
@@ -82,6 +82,10 @@ class Metric(nn.Module):
         with own_settings():
             return super()._apply(fn, recurse)
 
+    def train(self, mode: bool = True) -> Metric:
+        """Stay as it is, whatever the mode: in training, some layers draw at random or mix the batch."""
+        return super().train(False)
+
     def embed(self, images: Tensor) -> Features:
         """Compute the features of images (N, 3, H, W) in [0, 1]; by default the pixels themselves."""
         return (images,)
@@ -124,7 +128,7 @@ class Metric(nn.Module):
         validate_images(ref, "ref")
         self.validate(ref)
         with torch.no_grad():
-            return Anchor(self, self.look_at(plain(ref)))
+            return Anchor(self, self.look_at(plain(ref)), ref[:0])
 
     def validate(self, images: Tensor) -> None:
         """Refuse, by an InputError, images that are too small, of half precision, or unlike the weights.
@@ -137,8 +141,10 @@ class Metric(nn.Module):
                 f"{self.spec.title} needs images of at least {least}x{least} pixels, and these are "
                 f"{images.shape[-2]}x{images.shape[-1]}. Use larger images or another metric."
             )
-        require_precision(images.dtype, "The batch of images")
         weight = next(self.parameters(), None)
+        if weight is not None:
+            require_precision(weight.dtype, self.spec.title)
+        require_precision(images.dtype, "The batch of images")
         if weight is not None and (weight.dtype, weight.device) != (images.dtype, images.device):
             raise InputError(
                 f"{self.spec.title} is {weight.dtype} on {weight.device}, the images are {images.dtype} on "
@@ -148,10 +154,17 @@ class Metric(nn.Module):
 
 @dataclass(frozen=True)
 class Anchor:
-    """A metric with fixed references, whose features are computed once."""
+    """A metric with fixed references, whose features are computed once.
+
+    Attributes:
+        metric: the metric.
+        features: of the references.
+        like: no images (0, 3, H, W), of the size, dtype and device that images must have.
+    """
 
     metric: Metric
     features: Features
+    like: Tensor
 
     def __call__(self, x: Tensor) -> Tensor:
         """Measure the distance (N,) from the references to as many images ``x`` (N, 3, H, W).
@@ -161,11 +174,12 @@ class Anchor:
         if len(x) != len(self.features[0]):
             references = len(self.features[0])
             raise InputError(f"There are {len(x)} images for {references} references. Give one each.")
+        validate_alike(self.like, "ref", x[:0], "x")
         return self.metric.measure(self.features, self.metric.look_at(x))
 
     def narrow(self, index: Tensor) -> Anchor:
         """Keep the samples at these positions (an integer tensor) only."""
-        return Anchor(self.metric, narrow(self.features, index))
+        return Anchor(self.metric, narrow(self.features, index), self.like)
 
 
 def narrow(features: Features, index: Tensor) -> Features:

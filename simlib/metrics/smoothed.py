@@ -67,9 +67,11 @@ class Smoothed(Wrapper):
         return self.metric.embed(cut)
 
     def combine(self, distances: Tensor) -> Tensor:
-        """Return the median (N,) over the samples (N, samples)."""
+        """Return the median (N,) over the samples (N, samples); NaN where one of them is."""
         ordered = distances.sort(dim=1, stable=True).values
-        return (ordered[:, (self.views - 1) // 2] + ordered[:, self.views // 2]) / 2
+        median = (ordered[:, (self.views - 1) // 2] + ordered[:, self.views // 2]) / 2
+        # NaN stands last in the order, where it would pass for a large distance.
+        return torch.where(distances.isnan().any(dim=1), torch.nan, median)
 
     def _noise_for(self, images: Tensor) -> Tensor:
         """Return the noise (samples, 3, H, W) for images of one size; it is kept until the size changes."""

@@ -18,7 +18,7 @@ from simlib.kernels.finite import finite_gradients
 from simlib.kernels.images import within_range
 from simlib.kernels.precision import keep_precision
 from simlib.metrics.metric import Features, Metric, MetricSpec
-from simlib.metrics.registry import register
+from simlib.metrics.registry import load, register
 
 Measure = Callable[[Tensor, Tensor], Tensor]
 """The distance (N,) from references (N, 3, H, W) to distorted images of the same shape."""
@@ -35,6 +35,10 @@ class LibraryDistance(Metric):
     def __init__(self, measure: Measure) -> None:
         super().__init__()
         self._measure = measure
+
+    def __reduce__(self) -> tuple[Callable[[str], Metric], tuple[str]]:
+        # The function may be one without a name, which no other process could find.
+        return load, (self.spec.name,)
 
     def compare(self, reference: Features, features: Features) -> Tensor:
         """Return the distance (N,)."""

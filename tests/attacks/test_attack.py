@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 
 from simlib.attacks import (
     APGD,
@@ -115,9 +116,9 @@ def test_all_problems_come_in_one_error() -> None:
 @pytest.mark.parametrize(
     ("attack", "wrong", "message"),
     [
-        (FGSM, {"grid": []}, "must hold at least one size"),
-        (FGSM, {"grid": "12"}, "must hold at least one size"),
-        (FGSM, {"grid": 0.1}, "must hold at least one size"),
+        (FGSM, {"grid": []}, "must be a list that holds at least one size"),
+        (FGSM, {"grid": "12"}, "must be a list that holds at least one size"),
+        (FGSM, {"grid": 0.1}, "must be a list that holds at least one size"),
         (FGSM, {"grid": [0.2, 0.1]}, "Each size must be larger than the last"),
         (FGSM, {"grid": [0.1, 0.1]}, "Each size must be larger than the last"),
         (FGSM, {"grid": [0.0, 0.1]}, "a size of grid is 0.0"),
@@ -183,8 +184,8 @@ def test_numbers_of_other_kinds_become_plain_ones() -> None:
     made = PGD(eps=Fraction(4, 255), step=np.float32(0.5), steps=np.int64(7))  # pyright: ignore
     assert [type(value) for value in made.dials().values()] == [float, float, int, bool]
     assert made.eps == 4 / 255
-    grid: Any = [np.float64(0.1), Fraction(1, 5)]
-    assert FGSM(grid=grid).dials() == {"grid": [0.1, 0.2]}
+    for grid in ([np.float64(0.1), Fraction(1, 5)], np.array([0.1, 0.2]), torch.tensor([0.1, 0.2]).double()):
+        assert FGSM(grid=grid).dials() == {"grid": [0.1, 0.2]}  # pyright: ignore
 
 
 def test_a_start_of_something_else_is_refused() -> None:
@@ -198,7 +199,7 @@ def test_a_start_of_something_else_is_refused() -> None:
         with pytest.raises(InputError, match=r"(?s)start is .* Give the result of StAdv\(.*iterations=3\)"):
             attack(problem, start=start)
     for other in (PGD(steps=8), Strongest(attacks=[PGD(steps=8)])):
-        with pytest.raises(InputError, match="or None"):
+        with pytest.raises(InputError, match="Leave start out"):
             other(problem, start=starts[0])
 
 

@@ -98,3 +98,14 @@ def test_torch_is_as_before_afterwards() -> None:
     assert value_and_gradient(torch.sqrt, torch.zeros(1))[1].isinf().all()
     with pytest.raises(torch.linalg.LinAlgError):
         torch.inverse(torch.zeros(2, 2))
+
+
+def test_what_is_undefined_before_it_comes_to_a_guarded_function_stays_so() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    scale = torch.tensor([0.0, 1.0])
+    with finite_gradients():
+        power, root = x**2, (x * x).sqrt()
+        values = [torch.where(scale > 0, each * scale.reciprocal(), each) for each in (power, root)]
+    for each in values:
+        (gradient,) = torch.autograd.grad(each.sum(), x, retain_graph=True)
+        assert gradient.isnan().tolist() == [True, False]

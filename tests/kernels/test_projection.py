@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -117,3 +118,19 @@ def test_every_sample_may_have_its_own_budget(seed: int) -> None:
         start = moved if together in (project_linf, project_l2) else inside
         alone = [together(start[i : i + 1], original[i : i + 1], float(eps[i])) for i in range(3)]
         torch.testing.assert_close(together(start, original, eps), torch.cat(alone))
+
+
+@pytest.mark.parametrize("levels", [1, 1.5, 2, 5])
+def test_a_small_budget_in_l2_is_spent_on_the_largest_changes(levels: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    original = torch.randint(9, 240, (3, 3, 16, 16), generator=generator) / 255
+    change = torch.randn(original.shape, generator=generator)
+    change *= levels / 255 / change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    moved = (round_within_l2(original + change, original, levels / 255) - original) * 255
+    count = int(levels**2 + 1e-6)
+    for i in range(3):
+        largest = set(change[i].abs().flatten().topk(count).indices.tolist())
+        changed = set(moved[i].flatten().round().nonzero().flatten().tolist())
+        assert changed and changed <= largest and len(changed) >= count - 1
+        assert moved[i].norm() <= levels + 1e-4
+        assert (moved[i] * change[i] >= 0).all()

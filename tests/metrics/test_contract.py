@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import pickle
 from collections.abc import Iterator
 
 import pytest
@@ -248,3 +249,19 @@ def test_every_metric_that_can_measure_the_example_triplet_has_its_values_stored
     if triplet is None:
         pytest.skip("the example triplet is not on this machine")
     assert not set(measurable(triplet)) - STORED.keys(), "run python -m tests.metrics.example_values"
+
+
+def test_an_anchor_refuses_images_unlike_its_references(metric: Metric, side: int) -> None:
+    ref = draw(0, 2, side)
+    anchor = metric.anchor(ref)
+    for wrong in (ref.double(), ref.bfloat16(), ref[..., :-1]):
+        with pytest.raises(InputError, match="ref and x differ in"):
+            anchor(wrong)
+
+
+def test_a_metric_can_go_to_another_process(metric: Metric, side: int) -> None:
+    if metric.spec.name in LARGE:
+        return
+    ref, x = draw(0, 1, side), draw(1, 1, side)
+    again = pickle.loads(pickle.dumps(metric))
+    assert torch.equal(again(ref, x), metric(ref, x))

@@ -73,6 +73,12 @@ REFUSED: dict[str, tuple[Function, str]] = {
     "no tensor": (lambda ref, x: 0.5, "returned float"),  # pyright: ignore[reportAssignmentType]
     "not finite": (lambda ref, x: squared(ref, x).log(), "inf"),
     "scaled over the batch": (lambda ref, x: squared(ref, x) * squared(ref, x).sum(), "in one batch"),
+    "in place": (lambda ref, x: squared(ref, x.detach().clamp_(0.2, 0.8)), "changes the images"),
+    "complex": (lambda ref, x: torch.fft.fft2(ref - x).square().mean((1, 2, 3)), "complex numbers"),
+    "infinite at equal images": (
+        lambda ref, x: squared(ref, x).log10(),
+        r"for identical images.*add a small number",
+    ),
     "divided by the batch": (lambda ref, x: squared(ref, x) / len(x), "alone and"),
     "drawn towards the others": (
         lambda ref, x: squared(ref, x) + 1e-3 * squared(ref, x).mean(),
@@ -243,3 +249,37 @@ def test_a_metric_that_was_loaded_and_moved_in_inference_mode_works_outside_it()
         metric = metrics.load("st-lpips-alex").double()
     (gradient,) = torch.autograd.grad(metric(ref, x.requires_grad_()).sum(), x)
     assert gradient.any()
+
+
+def test_a_module_that_was_made_in_inference_mode_has_a_gradient() -> None:
+    with torch.inference_mode():
+        features = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Softplus())
+        metric = from_callable(Compared(features), SPEC)
+    problem = RankFlip(metric, random_triplets(2, 16))
+    assert metric.spec.differentiable and PGD(steps=8)(problem).backwards.min() > 0
+
+
+class Compared(nn.Module):
+    def __init__(self, features: nn.Module) -> None:
+        super().__init__()
+        self.features = features
+
+    def forward(self, ref: Tensor, x: Tensor) -> Tensor:
+        return squared(self.features(ref), self.features(x))
+
+
+def test_a_metric_stays_in_evaluation_mode() -> None:
+    metric = from_callable(Compared(nn.Sequential(nn.BatchNorm2d(3), nn.Dropout())), SPEC)
+    ref, x = draw(0, 2, 16), draw(1, 2, 16)
+    expected = metric(ref, x)
+    nn.ModuleDict({"loss": metric}).train()
+    assert not any(module.training for module in metric.modules())
+    assert torch.equal(metric(ref, x), expected)
+
+
+def test_weights_of_half_precision_are_told_as_such() -> None:
+    with pytest.raises(InputError, match=r"Mine is of torch.float16.*convert by .float"):
+        from_callable(Compared(nn.Conv2d(3, 4, 3)).half(), SPEC)
+    metric, images = metrics.load("st-lpips-alex"), draw(0, 1, 32)
+    with pytest.raises(InputError, match=r"ST-LPIPS \(Alex\) is of torch.float16"):
+        metric.half()(images, images)

@@ -100,3 +100,16 @@ def test_an_attack_on_the_metric_flips_fewer() -> None:
     problem = RankFlip(base, photos(6))
     images = PGD(eps=4 / 255, step=1 / 255, steps=5)(problem).images
     assert flips(Smoothed(base), images, problem) < flips(base, images, problem)
+
+
+def test_a_sample_that_is_undefined_is_not_taken_for_a_large_one() -> None:
+    class Sometimes(Metric):
+        spec = MetricSpec("sometimes", "Sometimes")
+
+        def compare(self, reference: Features, features: Features) -> Tensor:
+            dark = features[0].mean(dim=(1, 2, 3)) < 0.5
+            return torch.where(dark, torch.nan, (reference[0] - features[0]).square().mean(dim=(1, 2, 3)))
+
+    grey = torch.full((2, 3, 16, 16), 0.5)
+    grey[1] += 0.3
+    assert Smoothed(Sometimes())(grey, grey).isnan().tolist() == [True, False]
