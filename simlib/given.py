@@ -20,7 +20,13 @@ _ANNEX = "It is a pointer of git-annex, not the file itself. Fetch that: git ann
 
 
 def given_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path as it is meant: ``~`` at its beginning is the home folder, as in a shell."""
+    """Return a path as it is meant: ``~`` at its beginning is the home folder, as in a shell.
+
+    Raises:
+        InputError: it is no path.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"A path is asked for, and this is a {type(path).__name__}. Give text or a Path.")
     return Path(os.path.expanduser(path))
 
 

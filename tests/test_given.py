@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from simlib.cli.command import _parser
 from simlib.errors import InputError
 from simlib.given import given_path, is_litter, is_readable, pointer_hint, read_text
+from simlib.triplets import draw, open_triplets
 
 
 def test_the_home_folder_is_meant_as_a_shell_means_it(
@@ -20,6 +22,13 @@ def test_the_home_folder_is_meant_as_a_shell_means_it(
     assert given_path(Path("~")) == tmp_path
     for kept in ("mine~", "a/~/b", "~nobody-is-called-so/mine"):
         assert given_path(kept) == Path(kept)
+
+
+@pytest.mark.parametrize("path", [None, 3, b"mine", ["mine"]])
+@pytest.mark.parametrize("ask", [given_path, open_triplets, lambda path: draw(path, 1)])
+def test_what_is_no_path_is_refused_in_words(ask: Any, path: Any) -> None:
+    with pytest.raises(InputError, match=f"this is a {type(path).__name__}. Give text or a Path"):
+        ask(path)
 
 
 def test_every_path_of_the_command_is_meant_so() -> None:

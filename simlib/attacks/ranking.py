@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from simlib.errors import UndefinedDistanceError
-from simlib.metrics import Features, Metric, narrow
+from simlib.metrics import Features, Metric, narrow, require_metric
 from simlib.metrics.timing import announce
-from simlib.triplets import Triplets
+from simlib.triplets import Triplets, require_triplets
 
 Target = Literal["closer", "farther", "reference"]
 
@@ -37,18 +37,26 @@ class Ranking:
 
     @classmethod
     @torch.no_grad()
-    def look(cls, metric: Metric, triplets: Triplets) -> Ranking:
+    def look(
+        cls, metric: Metric, triplets: Triplets, others: str = "triplets[is_defined(metric, triplets)]"
+    ) -> Ranking:
         """Let a metric look at triplets and rank them; memory grows with their number.
 
+        Args:
+            metric: what ranks them.
+            triplets: what is ranked.
+            others: how to leave out triplets whose distances cannot be compared, for the message.
+
         Raises:
+            InputError: there is no metric, or no triplets, or the metric refuses them.
             UndefinedDistanceError: the distances of a triplet cannot be compared, because one is NaN or both
                 are infinite.
         """
+        _require(metric, triplets)
         announce(metric, triplets.ref, 2 * len(triplets))
         ref, p0, p1 = (metric.look_at(images) for images in (triplets.ref, triplets.p0, triplets.p1))
         distance0, distance1 = metric.measure(ref, p0), metric.measure(ref, p1)
-        undefined, others = (distance0 - distance1).isnan(), "triplets[is_defined(metric, triplets)]"
-        require_defined(undefined, metric, triplets.names, "the images", others)
+        require_defined((distance0 - distance1).isnan(), metric, triplets.names, "the images", others)
         return cls(metric, triplets.names, ref, p0, p1, distance0, distance1)
 
     def __len__(self) -> int:
@@ -94,9 +102,21 @@ class Ranking:
 
 @torch.no_grad()
 def is_defined(metric: Metric, triplets: Triplets) -> Tensor:
-    """Say for which triplets, (N,), a metric gives two distances that can be compared."""
+    """Say for which triplets, (N,), a metric gives two distances that can be compared.
+
+    Raises:
+        InputError: there is no metric, or no triplets, or the metric refuses them.
+    """
+    _require(metric, triplets)
     ref, p0, p1 = (metric.look_at(images) for images in (triplets.ref, triplets.p0, triplets.p1))
     return ~(metric.measure(ref, p0) - metric.measure(ref, p1)).isnan()
+
+
+def _require(metric: Metric, triplets: Triplets) -> None:
+    """Refuse, by an InputError, what is no metric, no triplets, or triplets that the metric refuses."""
+    require_metric(metric, "metric")
+    require_triplets(triplets)
+    metric.validate(triplets.ref)
 
 
 def require_defined(

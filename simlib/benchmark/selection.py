@@ -18,19 +18,29 @@ Flags = NDArray[np.bool_]
 
 def flags(rows: pd.DataFrame, column: str) -> Flags:
     """Return a column of booleans as an array (N,); False where it is null."""
-    values: Any = rows[column]
+    values = _column(rows, column)
     return values.eq(True).fillna(False).to_numpy(bool)
 
 
 def numbers(rows: pd.DataFrame, column: str) -> NDArray[np.float64]:
     """Return a column of numbers as an array (N,); NaN where it is null."""
-    values: Any = rows[column]
+    values = _column(rows, column)
     return values.to_numpy(np.float64, na_value=np.nan)
 
 
 def texts(rows: pd.DataFrame, column: str) -> NDArray[np.object_]:
     """Return a column of texts as an array (N,), also where pandas holds it as categories."""
-    return rows[column].to_numpy(object)
+    return _column(rows, column).to_numpy(object)
+
+
+def _column(rows: pd.DataFrame, column: str) -> Any:
+    """Return a column, or say that these rows are not of a plan."""
+    if column not in rows.columns:
+        raise InputError(
+            f"The rows have no column {column!r}. Give rows of a plan, as Store.rows returns them. Rows of "
+            "transfer, which know nothing of the attack, are counted by transfer_rate."
+        )
+    return rows[column]
 
 
 def pick(rows: pd.DataFrame, which: Flags) -> pd.DataFrame:
@@ -49,14 +59,18 @@ def having(rows: pd.DataFrame, column: str, name: str) -> pd.DataFrame:
 
 def groups(rows: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
     """Divide rows by what stands in some columns, in order of first occurrence; see :func:`once`."""
+    for column in columns:
+        _column(rows, column)
     frame: Any = rows
     return [once(group) for _, group in frame.groupby(list(columns), observed=True, sort=False)]
 
 
 def once(rows: pd.DataFrame) -> pd.DataFrame:
     """Return rows as they are; an InputError says that a triplet occurs twice, or has no defined distance."""
+    for column in ("attack", "source", "target"):
+        _column(rows, column)
     frame: Any = rows
-    twice = frame["triplet"].duplicated().to_numpy(bool)
+    twice = _column(rows, "triplet").duplicated().to_numpy(bool)
     if twice.any():
         row = frame.iloc[int(twice.argmax())]
         raise InputError(

@@ -5,8 +5,9 @@ This one function serves all engines.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from simlib.attacks import Attack, AttackResult, RankedFlip, Ranking, Target
 from simlib.benchmark.rows import assemble
+from simlib.errors import UndefinedDistanceError
 from simlib.kernels.device import free_memory, in_fitting_batches
 from simlib.kernels.images import LEVELS, from_8bit, to_8bit
 from simlib.metrics.metric import Metric
@@ -116,6 +118,7 @@ def run_shard(task: Task, models: Models, batch_size: int | None = None) -> Done
 
     Raises:
         InputError: if a metric or an attack refuses the triplets or its parameters.
+        UndefinedDistanceError: if a metric has no distance for an image, saying whose rows it stops.
         OutOfMemoryError: if a single triplet does not fit the memory.
     """
     started = time.perf_counter()
@@ -157,7 +160,7 @@ class _Part:
     """As many triplets of a shard as fit the memory."""
 
     def __init__(self, task: Task, models: Models, start: int, stop: int) -> None:
-        self._recipes, self._models = task.recipes, models
+        self._number, self._recipes, self._models = task.number, task.recipes, models
         self._triplets = task.triplets[start:stop].to(models.device)
         self._stored = {key: levels[start:stop].to(models.device) for key, levels in task.images.items()}
         self._attacked: dict[str, _Attacked] = {}
@@ -187,8 +190,19 @@ class _Part:
 
     def _look(self, name: str) -> Ranking:
         metric = self._models[name]
-        metric.validate(self._triplets.ref)
-        return Ranking.look(metric, self._triplets)
+        with self._told(f"metric {name}"):
+            return Ranking.look(metric, self._triplets, others="")
+
+    @contextlib.contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """Say of a distance that is undefined where in the plan it is, and what the plan can do."""
+        try:
+            yield
+        except UndefinedDistanceError as error:
+            raise UndefinedDistanceError(
+                f"Shard {self._number}, {what}: {error} A plan leaves out a metric by the metrics it lists, "
+                "and triplets by its data: a folder or table without them."
+            ) from error
 
     def _attack(self, source: str, recipes: list[Recipe]) -> None:
         ranking = self._look(source)
@@ -201,7 +215,8 @@ class _Part:
                 self._attacked[key] = _Attacked(self._stored[key], attacked_p1, ranking.p1_closer)
                 continue
             problem = RankedFlip(ranking.metric, self._triplets, target, ranking=ranking)
-            result = self._run(recipe.attack.made, problem, recipe)
+            with self._told(f"{recipe.attack.title} on {source}"):
+                result = self._run(recipe.attack.made, problem, recipe)
             self._attacked[key] = _Attacked(to_8bit(result.images), attacked_p1, ranking.p1_closer)
             if key in own:
                 self._judge(ranking, own[key])
@@ -225,9 +240,9 @@ class _Part:
     def _judge(self, ranking: Ranking, recipe: Recipe) -> None:
         """Measure what the target finds, with the attacked image in place."""
         made = self._attacked[recipe.images_key]
-        judged = judge(
-            ranking, from_8bit(made.levels), recipe.attack.target, made.attacked_p1, made.p1_closer
-        )
+        levels, which = made.levels, recipe.attack.target
+        with self._told(f"{recipe.attack.title} on {recipe.source}, judged by {recipe.target}"):
+            judged = judge(ranking, from_8bit(levels), which, made.attacked_p1, made.p1_closer)
         self._columns[recipe.key] |= {"attacked_p1": made.attacked_p1, **judged}
 
 

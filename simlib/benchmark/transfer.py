@@ -10,9 +10,10 @@ from torch import Tensor
 from simlib.attacks import RankFlip, Ranking
 from simlib.attacks.driver import BATCH_SIZE
 from simlib.benchmark.shard import judge
+from simlib.errors import InputError
 from simlib.kernels.checks import require_count
 from simlib.kernels.images import validate_alike, validate_images
-from simlib.metrics import Metric
+from simlib.metrics import Metric, require_metric
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,10 +35,16 @@ def transfer(problem: RankFlip, images: Tensor, metric: Metric, batch_size: int 
         :func:`simlib.benchmark.rates.transfer_rate` counts them.
 
     Raises:
-        InputError: if they are not one image for each triplet, or the judge or the batch size refuses.
+        InputError: if they are not one image for each triplet, the judge or the batch size refuses, or there
+            is no problem or no judge.
     """
     import pandas as pd
 
+    if not isinstance(problem, RankFlip):
+        raise InputError(
+            f"problem is a {type(problem).__name__}. Give what was attacked: RankFlip(metric, triplets)."
+        )
+    require_metric(metric, "metric")
     validate_images(images, "images")
     validate_alike(problem.triplets.ref, "ref", images, "images")
     metric.validate(images)

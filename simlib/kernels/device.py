@@ -17,10 +17,12 @@ from simlib.errors import InputError, OutOfMemoryError
 Result = TypeVar("Result")
 
 
-def pick_device(name: str = "auto") -> torch.device:
+def pick_device(name: torch.device | str = "auto") -> torch.device:
     """Return the device of this name, or raise an InputError; ``"auto"`` is the GPU, else the processor."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if str(name) == "cpu":
+        return torch.device("cpu")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -33,7 +35,7 @@ def pick_device(name: str = "auto") -> torch.device:
         if str(name).startswith("cuda"):
             reason = str(error).partition("\n")[0].partition(". ")[0]
         raise InputError(
-            f"There is no device {name!r} here ({reason}). Use 'auto', 'cpu' or 'cuda'."
+            f"There is no device {str(name)!r} here ({reason}). Use 'auto', 'cpu' or 'cuda'."
         ) from error
     return device
 

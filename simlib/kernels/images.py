@@ -91,6 +91,8 @@ def from_8bit(levels: torch.Tensor) -> torch.Tensor:
 
 def require_precision(dtype: torch.dtype, what: str) -> None:
     """Refuse, by an InputError that calls it ``what``, a dtype in which nothing is measured."""
+    if not isinstance(dtype, torch.dtype):
+        raise InputError(f"dtype is {dtype!r}. Give a torch.dtype: {' or '.join(map(str, DTYPES))}.")
     if dtype not in DTYPES:
         known = " and ".join(map(str, DTYPES))
         raise InputError(

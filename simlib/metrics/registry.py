@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args
 import torch
 
 from simlib.errors import AbsentError, AbsentPackageError, InputError, install_hint, unknown_name
+from simlib.kernels.device import pick_device
 from simlib.kernels.images import require_precision
 from simlib.kernels.settings import own_settings
 from simlib.metrics import weights
@@ -79,7 +80,8 @@ def spec_of(name: str) -> MetricSpec:
 
     Raises:
         UnknownNameError: if there is no such metric; the message names the nearest ones.
-        InputError: if the rest of a name with a prefix does not fit the prefix, or the name is an old form.
+        InputError: if the rest of a name with a prefix does not fit the prefix, or the name is an old form
+            or no text.
         AbsentPackageError: if the package behind a prefix is not installed.
     """
     return _entry(name)[0]
@@ -100,18 +102,19 @@ def load(name: str, *, device: torch.device | str = "cpu", dtype: torch.dtype = 
 
     Args:
         name: one of :func:`names`, or a name with one of the :func:`prefixes`.
-        device: where its weights go.
+        device: where its weights go; ``"auto"`` is the GPU, else the processor.
         dtype: the type of its weights, and so of the images it accepts: float32 or float64.
 
     Raises:
         UnknownNameError: if there is no such metric; the message names the nearest ones.
-        InputError: if :func:`spec_of` refuses the name, the dtype is another one, or the metric that is
-            built has another name.
+        InputError: if :func:`spec_of` refuses the name, the dtype is another one, nothing can be
+            computed on the device, or the metric that is built has another name.
         AbsentPackageError: if the package that computes it is not installed.
         WeightsError: if weights are absent and cannot be downloaded, or are not the right ones.
     """
     spec, build = _entry(name)
     require_precision(dtype, spec.title)
+    device = pick_device(device)
     for lacking in _without_library(spec):
         raise AbsentPackageError(
             f"{lacking.title} needs the package {lacking.library}, which is not installed: "
@@ -184,6 +187,11 @@ def _attempt(name: str, device: torch.device | str, dtype: torch.dtype) -> Metri
 
 
 def _entry(name: str) -> Entry:
+    if not isinstance(name, str):
+        raise InputError(
+            f"The name of a metric is a {type(name).__name__}. Give text, such as 'lpips-alex'; "
+            "metrics.names() lists all."
+        )
     if re.search(r"\bcommittee:", name):
         # In an old name, "ensemble:" meant what "transformed:" means now.
         renamed = name.replace("ensemble:", "transformed:").replace("committee:", "ensemble:")

@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from simlib.kernels.device import pick_device
 from simlib.kernels.noise import Draws
-from simlib.metrics.metric import Metric
+from simlib.metrics.metric import Metric, require_metric
 
 _USUAL_SIDE, _PAIRS, _REPEATS = 64, 4, 5
 
@@ -49,7 +50,12 @@ def measure_time(metric: Metric, device: torch.device | str = "cpu") -> Timing:
 
     Other work on the machine only makes a run slower. So the fastest run is the best estimate. The metric is
     of float32, on the device.
+
+    Raises:
+        InputError: there is no metric, or nothing can be computed on the device.
     """
+    require_metric(metric, "metric")
+    device = pick_device(device)
     side = max(_USUAL_SIDE, metric.spec.least_side)
     ref, x = Draws(["ref", "x"], 0, device).uniform(_PAIRS, 3, side, side)
 

@@ -14,13 +14,13 @@ from torch import Tensor
 from simlib.benchmark.statistics import Rate
 from simlib.checkout import WEIGHTS_VARIABLE
 from simlib.given import given_path
-from simlib.metrics import Metric, MetricSpec, why_absent
+from simlib.metrics import Metric, MetricSpec, require_metric, why_absent
 from simlib.metrics.timing import Timing
 from simlib.report.figures import rate_matrix
 from simlib.report.published import EXAMPLE_TRIPLET
 from simlib.report.style import COLORS
 from simlib.report.tables import Cell, Table
-from simlib.triplets import Triplets, example_triplet
+from simlib.triplets import Triplets, example_triplet, require_triplets
 
 COLUMNS: Mapping[str, Callable[[MetricSpec], Cell]] = {
     "name": lambda spec: spec.name,
@@ -105,6 +105,9 @@ def example_as_table(metrics: Sequence[Metric], example: Triplets) -> Table:
 
 def fitting(metrics: Sequence[Metric], triplets: Triplets) -> tuple[list[Metric], list[str]]:
     """Return the metrics that images of this size are large enough for, and the titles of the others."""
+    for metric in metrics:
+        require_metric(metric, "a metric")
+    require_triplets(triplets)
     side = min(triplets.ref.shape[-2:])
     fit = [metric for metric in metrics if metric.spec.least_side <= side]
     return fit, [metric.spec.title for metric in metrics if metric not in fit]

@@ -12,7 +12,7 @@ from simlib.triplets.image_files import read_image, write_image
 from simlib.triplets.photos import photos
 from simlib.triplets.sources import draw, open_triplets
 from simlib.triplets.stored import TripletFiles
-from simlib.triplets.triplets import Index, LabelSource, Triplets, example_triplet
+from simlib.triplets.triplets import Index, LabelSource, Triplets, example_triplet, require_triplets
 
 __all__ = [
     "DISTORTIONS",
@@ -27,5 +27,6 @@ __all__ = [
     "open_triplets",
     "photos",
     "read_image",
+    "require_triplets",
     "write_image",
 ]

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from simlib.errors import InputError
+from simlib.kernels.device import pick_device
 from simlib.kernels.images import plain, validate_alike, validate_images
 from simlib.triplets.image_files import read_image
 
@@ -106,9 +107,16 @@ class Triplets:
         """Return the set on another device or in another precision; the labels keep their precision.
 
         Args:
-            device: where the images and labels shall lie; None leaves them.
+            device: where the images and labels shall lie, ``"auto"`` for the GPU, else the processor; None
+                leaves them.
             dtype: floating dtype of the images; None leaves it.
+
+        Raises:
+            InputError: nothing can be computed on the device, or the dtype is no floating one of torch.
         """
+        device = None if device is None else pick_device(device)
+        if not isinstance(dtype, torch.dtype | None):
+            raise InputError(f"dtype is {dtype!r}. Give a torch.dtype, such as torch.float64.")
         images = {field: getattr(self, field).to(device=device, dtype=dtype) for field in _IMAGES}
         return replace(self, **images, judge=self.judge.to(device=device))
 
@@ -186,6 +194,15 @@ class Triplets:
                 )
         if self.label_source not in get_args(LabelSource):
             raise InputError(f"label_source is {self.label_source!r}. Give 'human' or 'constructed'.")
+
+
+def require_triplets(value: object) -> None:
+    """Refuse, by an InputError, anything that is no :class:`Triplets`."""
+    if not isinstance(value, Triplets):
+        raise InputError(
+            f"triplets is a {type(value).__name__}. Make triplets of three tensors by Triplets(ref, p0, p1), "
+            "or read some from files: open_triplets(path)[:100]."
+        )
 
 
 def example_triplet(folder: str | os.PathLike[str]) -> Triplets:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
 
-from simlib.attacks import PGD, RankedFlip, RankFlip, Ranking, Target
+from simlib.attacks import PGD, RankedFlip, RankFlip, Ranking, Target, is_defined
+from simlib.errors import InputError
 from simlib.triplets import photos
 from tests.rounding import tolerance
 from tests.support import any_weights, exact, random_triplets
@@ -64,3 +65,16 @@ def test_a_problem_looked_at_before_gives_the_same_result(
     monkeypatch.setattr(metric, "embed", lambda _: pytest.fail("looked again"))
     assert len(ranked.batch()) == 10
     assert ranked.batch(1, 3).names == triplets.names[1:3]
+
+
+@pytest.mark.parametrize("ask", [Ranking.look, is_defined])
+def test_what_is_no_metric_or_no_triplets_is_refused_in_words(ask: Any) -> None:
+    triplets = random_triplets(2)
+    for metric in (torch.nn.MSELoss(), None, "l2"):
+        with pytest.raises(InputError, match=r"^metric is .* no metric of simlib.*from_callable"):
+            ask(metric, triplets)
+    for other in (None, triplets.ref, (triplets.ref, triplets.p0, triplets.p1)):
+        with pytest.raises(InputError, match=r"^triplets is a .*Triplets\(ref, p0, p1\).*open_triplets"):
+            ask(any_weights("l2"), other)
+    with pytest.raises(InputError, match="VIF needs images of at least"):
+        ask(any_weights("vif"), random_triplets(2, side=24))

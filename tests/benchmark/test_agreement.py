@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import assume, given
@@ -21,6 +23,7 @@ from simlib.benchmark.agreement import (
 )
 from simlib.benchmark.statistics import mean, rate, wilson
 from simlib.errors import InputError
+from simlib.triplets import TripletFiles
 from tests.rounding import assert_within_rounding
 from tests.support import any_weights, random_triplets
 
@@ -169,7 +172,9 @@ def test_l2_finds_the_milder_noise_closer() -> None:
         ([1.0], [2.0], [-0.1], "judge leaves"),
         ([1.0], [2.0, 3.0], [1.0], "differ in shape"),
         ([1.0, 2.0], [2.0, 3.0], [1.0], "judge has shape"),
-        ([1.0, 2.0], [2.0, NAN], [1.0, 0.0], "Sample 1 has a distance that is NaN"),
+        ([1.0, 2.0], [2.0, NAN], [1.0, 0.0], "Sample 1 has distances that cannot be compared, 2.0 and nan"),
+        ([1.0, math.inf], [2.0, math.inf], [1.0, 0.0], "Sample 1 .* compared, inf and inf"),
+        ([1.0, -math.inf], [2.0, -math.inf], [1.0, 0.0], "Sample 1 .* compared, -inf and -inf"),
         ([], [], [], "nobody was asked"),
     ],
 )
@@ -196,7 +201,40 @@ def test_nothing_to_agree_with() -> None:
         distances(any_weights("l2"), random_triplets(2), 0)
 
 
-def test_infinite_distances_are_ranked() -> None:
-    distance0, distance1 = torch.tensor([math.inf, -math.inf, math.inf]), torch.tensor([1.0, 1.0, math.inf])
+def test_one_infinite_distance_is_ranked() -> None:
+    distance0, distance1 = torch.tensor([math.inf, -math.inf, math.inf]), torch.tensor([1.0, 1.0, -math.inf])
     score = two_afc_score(distance0, distance1, torch.tensor([1.0, 0.0, 1.0]), None)
-    assert score == mean(torch.tensor([1.0, 1.0, 0.5]), None)
+    assert score == mean(torch.tensor([1.0, 1.0, 1.0]), None)
+
+
+@pytest.mark.parametrize("function", [two_afc_score, majority_accuracy, accurate_split])
+@pytest.mark.parametrize("given", [list, np.array, lambda values: np.array(values[::-1], np.float32)[::-1]])
+def test_arrays_and_lists_do_as_tensors_do(function: Any, given: Any) -> None:
+    # The second two differ by less than float32 tells apart, which no list is rounded to.
+    columns: Any = ([1.0, 0.1, 3.0], [2.0, 0.1 + 1e-12, 1.0], [0.0, 0.2, 1.0])
+    more = [] if function is accurate_split else [None]
+    known = function(*(torch.as_tensor(np.array(given(each))) for each in columns), *more)
+    assert str(function(*map(given, columns), *more)) == str(known)
+    if function is majority_accuracy and given is list:
+        assert known == wilson(3, 3)
+    assert function([1, 2], [2, 1], [0, True], *more) is not None
+    for other in (None, ["a", "b"], [1.0, None], [[1.0], [1.0, 2.0]], [1j, 2.0]):
+        for place, name in enumerate(("distance0", "distance1", "judge")):
+            three: list[Any] = [[1.0, 2.0], [2.0, 1.0], [0.0, 1.0]]
+            three[place] = other
+            with pytest.raises(InputError, match=f"{name} is a .* Give a tensor, an array or a list"):
+                function(*three, *more)
+
+
+def test_votes_may_be_an_array_or_a_list() -> None:
+    for score in (human_ceiling, one_person_score):
+        assert score([1.0, NAN, 0.0], None) == score(np.array([1.0, NAN, 0.0]), None) == score([1, 0], None)
+
+
+def test_distances_need_a_metric_and_triplets() -> None:
+    triplets, other = random_triplets(2), cast(Any, torch.nn.MSELoss())
+    with pytest.raises(InputError, match=r"^metric is a MSELoss, .*from_callable"):
+        distances(other, triplets)
+    for other in (None, triplets.ref, TripletFiles((), "human")):
+        with pytest.raises(InputError, match=r"^triplets is a .*open_triplets\(path\)\[:100\]"):
+            distances(any_weights("l2"), cast(Any, other))

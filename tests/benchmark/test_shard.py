@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -18,8 +19,9 @@ from simlib.benchmark.plan import Data, Plan, PlannedAttack, TransferSet, WhiteB
 from simlib.benchmark.recipe import Recipe, recipes_of, shard_key
 from simlib.benchmark.rows import SCHEMA
 from simlib.benchmark.shard import Models, Task, run_shard
-from simlib.errors import InputError
+from simlib.errors import InputError, UndefinedDistanceError
 from simlib.kernels.projection import round_to_8bit
+from simlib.metrics import Features
 from simlib.triplets import Triplets, photos
 from tests.benchmark.benchmark_rows import assert_same_but_for_rounding
 from tests.support import any_weights, random_triplets
@@ -177,6 +179,37 @@ def test_a_metric_that_gives_nan_is_no_robust_one(
     monkeypatch.setattr(judges["gmsd"], "compare", lambda reference, features: torch.full((12,), torch.nan))
     with pytest.raises(InputError, match=f"GMSD gives NaN .* 12 triplets, the first {triplets.names[0]!r}"):
         run_shard(task(triplets, [each for each in recipes if each.target != "l2"]), judges, batch_size=12)
+
+
+@pytest.mark.parametrize(
+    ("target", "calls", "where"),
+    [
+        ("l2", 0, "Shard 4, metric l2: "),
+        ("l2", 2, r"Shard 4, {attack} on l2: "),
+        ("gmsd", 0, "Shard 4, metric gmsd: "),
+        ("gmsd", 2, r"Shard 4, {attack} on (l2|ssim), judged by gmsd: "),
+    ],
+)
+def test_an_undefined_distance_is_told_by_its_place_in_the_plan_and_what_a_plan_can_do(
+    target: str,
+    calls: int,
+    where: str,
+    triplets: Triplets,
+    recipes: list[Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judges, left = Models(CPU), [calls]
+    compare = judges[target].compare
+
+    def undefined_later(reference: Features, features: Features) -> torch.Tensor:
+        left[0] -= 1
+        return compare(reference, features) * (torch.nan if left[0] < 0 else 1)
+
+    monkeypatch.setattr(judges[target], "compare", undefined_later)
+    where = where.format(attack=rf"({'|'.join(re.escape(each.attack.title) for each in recipes)})")
+    with pytest.raises(UndefinedDistanceError, match=f"^{where}.*gives NaN.*by its data") as caught:
+        run_shard(dataclasses.replace(task(triplets, recipes), number=4), judges, batch_size=12)
+    assert "is_defined" not in str(caught.value)
 
 
 def test_only_images_of_8_bits_have_an_address(triplets: Triplets) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import pytest
 import torch
 
 from simlib.attacks import PGD, RankFlip, Target
-from simlib.benchmark.rates import transfer_rate
+from simlib.benchmark.comparison import by_margin, compare_attacks, compare_metrics
+from simlib.benchmark.rates import trade_off, transfer_matrix, transfer_rate, white_box_table
 from simlib.benchmark.transfer import transfer
 from simlib.errors import InputError
 from simlib.metrics import Metric, spec_of
@@ -118,3 +119,29 @@ def test_refused() -> None:
         transfer(problem, problem.triplets.ref + 1, problem.metric)
     with pytest.raises(InputError, match="batch_size is 0"):
         transfer(problem, problem.triplets.ref, problem.metric, batch_size=0)
+
+
+def test_what_is_no_problem_or_no_metric_is_refused_in_words() -> None:
+    problem = RankFlip(any_weights("l2"), random_triplets(2))
+    images, nothing = problem.triplets.ref, cast(Any, None)
+    for other in (nothing, cast(Any, problem.triplets)):
+        with pytest.raises(InputError, match=r"^problem is a .*RankFlip\(metric, triplets\)"):
+            transfer(other, images, problem.metric)
+    with pytest.raises(InputError, match=r"^metric is a NoneType, which is no metric of simlib"):
+        transfer(problem, images, nothing)
+
+
+def test_tables_of_a_plan_say_that_rows_of_transfer_are_none() -> None:
+    problem = RankFlip(any_weights("l2"), random_triplets(2))
+    judged = transfer(problem, problem.triplets.ref, any_weights("ssim"))
+    own = transfer(problem, problem.triplets.ref, problem.metric)
+    for table, rows in (
+        (transfer_matrix, judged),
+        (white_box_table, own),
+        (lambda rows: trade_off(rows, "PGD"), own),
+        (lambda rows: compare_metrics(rows, "PGD"), own),
+        (lambda rows: compare_attacks(rows, "l2", "ssim", ("PGD", "APGD")), judged),
+        (by_margin, own),
+    ):
+        with pytest.raises(InputError, match=r"no column '(attack|flipped)'.*transfer_rate"):
+            table(rows)

@@ -20,7 +20,7 @@ from simlib.kernels.device import (
 
 def test_auto_takes_the_gpu_where_there_is_one_and_memory_is_free() -> None:
     assert pick_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
-    assert pick_device("cpu") == torch.device("cpu")
+    assert pick_device("cpu") == pick_device(torch.device("cpu")) == torch.device("cpu")
     assert 0 < free_memory(torch.device("cpu")) <= psutil.virtual_memory().total
 
 

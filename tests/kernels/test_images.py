@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simlib.errors import InputError
-from simlib.kernels.images import from_8bit, to_8bit, validate_images, validate_pair, within_range
+from simlib.kernels.images import (
+    from_8bit,
+    require_precision,
+    to_8bit,
+    validate_images,
+    validate_pair,
+    within_range,
+)
 
 
 def grey(n: int = 2, value: float = 0.5, side: int = 4) -> torch.Tensor:
@@ -113,3 +120,10 @@ def test_what_leaves_the_range_by_a_hair_is_cut_off_and_keeps_its_slope() -> Non
     cut.sum().backward()
     assert images.grad is not None
     assert images.grad.tolist() == [1] * 5
+
+
+def test_a_dtype_is_one_of_torch() -> None:
+    with pytest.raises(InputError, match=r"^dtype is 'float64'\. Give a torch\.dtype: torch\.float32 or"):
+        require_precision(cast(Any, "float64"), "L2")
+    with pytest.raises(InputError, match=r"^L2 is of torch\.float16, in which one level"):
+        require_precision(torch.float16, "L2")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
+import torch
 from torch import Tensor
 
 from simlib import metrics
@@ -164,3 +166,30 @@ def test_a_metric_must_bear_the_name_it_is_registered_under() -> None:
     metrics.register(MetricSpec("mine", "Mine"))(build)
     with pytest.raises(InputError, match="'mine' calls itself 'other'"):
         metrics.load("mine")
+
+
+@pytest.mark.parametrize("name", [None, 3, ("l2",), any_weights])
+def test_a_name_that_is_no_text_is_refused_in_words(name: Any) -> None:
+    for ask in (metrics.load, metrics.spec_of, metrics.why_absent, metrics.modules_of, metrics.load_first):
+        with pytest.raises(InputError, match=r"^The name of a metric is a .*metrics\.names\(\)"):
+            ask(name)
+
+
+NOWHERE: list[Any] = ["foo", "meta", torch.device("meta"), "cuda:99", None, torch.float64]
+
+
+@pytest.mark.parametrize("device", NOWHERE, ids=str)
+def test_a_device_that_computes_nothing_is_refused_in_a_line_before_weights_are_read(
+    device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "load", lambda name: pytest.fail("read"))
+    with pytest.raises(InputError, match=f"^There is no device '{device}' here") as caught:
+        metrics.load("lpips-alex", device=device)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_dtype_is_one_of_torch() -> None:
+    for dtype in ("float64", float, None):
+        with pytest.raises(InputError, match=r"^dtype is .*Give a torch\.dtype: torch\.float32 or torch\.f"):
+            metrics.load("l2", dtype=cast(Any, dtype))
+    assert metrics.load("l2", device=torch.device("cpu"), dtype=torch.float64).spec.name == "l2"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any, cast
 
 import pytest
 import torch
 
 from simlib.attacks.ranking import Ranking
 from simlib.benchmark.agreement import distances
+from simlib.errors import InputError
 from simlib.metrics import timing
 from simlib.metrics.timing import Timing, measure_time
 from tests.support import Watched, any_weights, random_triplets
@@ -63,3 +65,10 @@ def test_small_images_are_not_looked_at_before(monkeypatch: pytest.MonkeyPatch) 
     metric = Watched()
     distances(metric, random_triplets(2, side=64))
     assert metric.sizes == [2, 2, 2]
+
+
+def test_a_time_needs_a_metric_and_a_device() -> None:
+    with pytest.raises(InputError, match=r"^metric is a MSELoss, .*from_callable"):
+        measure_time(cast(Any, torch.nn.MSELoss()))
+    with pytest.raises(InputError, match=r"^There is no device 'meta' here"):
+        measure_time(any_weights("l2"), "meta")

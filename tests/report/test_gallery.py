@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from PIL import Image
 
 from simlib import metrics
 from simlib.benchmark.statistics import disagreements
+from simlib.errors import InputError
 from simlib.metrics.timing import Timing
 from simlib.report import gallery
 from tests.support import random_triplets
@@ -67,6 +68,11 @@ def test_metrics_that_images_are_too_small_for_are_named() -> None:
     fit, too_large = gallery.fitting(all_of_them, random_triplets(1))
     assert [metric.spec.name for metric in fit] == ["l2", "ssim"]
     assert too_large == ["IW-SSIM"]
+    for ask in (gallery.fitting, gallery.example_as_table):
+        with pytest.raises(InputError, match=r"^a metric is 'l2', which is no metric of simlib"):
+            ask(cast(Any, ["l2"]), random_triplets(1))
+        with pytest.raises(InputError, match=r"^triplets is a NoneType"):
+            ask(all_of_them, cast(Any, None))
 
 
 def test_ranges_are_quartiles_of_what_is_above_zero() -> None:

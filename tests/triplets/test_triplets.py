@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -138,6 +138,19 @@ def test_conversion_keeps_the_labels_precision() -> None:
     assert converted.ref.dtype == converted.p0.dtype == converted.p1.dtype == torch.float64
     assert converted.judge.dtype == torch.float32
     assert_rows(converted.to("cpu", torch.float32), triplets(), [0, 1, 2, 3])
+    assert_rows(converted.to(torch.device("cpu"), torch.float32), triplets(), [0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("device", ["foo", "meta", torch.device("meta"), "cuda:99", torch.float64], ids=str)
+def test_a_device_that_computes_nothing_is_refused_in_a_line(device: Any) -> None:
+    with pytest.raises(InputError, match=f"^There is no device '{device}' here") as caught:
+        triplets().to(device)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_dtype_of_a_conversion_is_one_of_torch() -> None:
+    with pytest.raises(InputError, match=r"^dtype is 'float64'\. Give a torch\.dtype"):
+        triplets().to(dtype=cast(Any, "float64"))
 
 
 def test_concatenation_undoes_cutting() -> None:
