@@ -13,7 +13,7 @@ from simlib.errors import InputError, unknown_name
 from simlib.kernels.images import validate_alike, validate_images
 from simlib.kernels.projection import per_sample
 from simlib.metrics import Features, Metric, narrow, require_metric
-from simlib.triplets import Index, Triplets
+from simlib.triplets import Index, Triplets, require_triplets
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,7 @@ class RankFlip:
         if self.target not in get_args(Target):
             raise unknown_name("target", str(self.target), get_args(Target))
         require_metric(self.metric, "metric")
-        if not isinstance(self.triplets, Triplets):
-            raise InputError(
-                f"triplets is a {type(self.triplets).__name__}. Make triplets of three tensors by "
-                "Triplets(ref, p0, p1), or read files by open_triplets(path)."
-            )
+        require_triplets(self.triplets)
         if len(self.triplets) == 0:
             raise InputError("There is no triplet to attack. Give at least one.")
         self.metric.validate(self.triplets.ref)

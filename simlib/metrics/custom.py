@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,7 +111,8 @@ def _leave_inference_mode(metric: Metric) -> None:
     """Copy weights that were made in inference mode, where nothing can be differentiated through them."""
     with own_settings():
         for module in metric.modules():
-            for held in (module._parameters, module._buffers):
+            held: dict[str, Any]
+            for held in (vars(module)["_parameters"], vars(module)["_buffers"]):
                 for name, tensor in held.items():
                     if tensor is not None and tensor.is_inference():
                         held[name] = type(tensor)(tensor.clone())

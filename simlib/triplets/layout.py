@@ -103,6 +103,10 @@ def read_judge(path: Path) -> float:
 def _list_part(folder: Path, judged: bool) -> dict[str, dict[str, Path]]:
     """List the files of a folder in the layout, by part and name; all parts have the same names."""
     listed = {part: _list_files(folder / part, SUFFIXES) for part in _IMAGES}
+    for part in _IMAGES:
+        if listed[part] and (hint := not_read(folder / part)):
+            # A triplet of such files alone would be missing without a word.
+            raise InputError(f"{folder / part} holds images that cannot be read. {hint}")
     refs = listed["ref"].keys()
     if not refs:
         hint = not_read(folder / "ref")

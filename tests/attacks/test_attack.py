@@ -184,7 +184,11 @@ def test_numbers_of_other_kinds_become_plain_ones() -> None:
     made = PGD(eps=Fraction(4, 255), step=np.float32(0.5), steps=np.int64(7))  # pyright: ignore
     assert [type(value) for value in made.dials().values()] == [float, float, int, bool]
     assert made.eps == 4 / 255
-    for grid in ([np.float64(0.1), Fraction(1, 5)], np.array([0.1, 0.2]), torch.tensor([0.1, 0.2]).double()):
+    for grid in (
+        [np.float64(0.1), Fraction(1, 5)],
+        np.array([0.1, 0.2]),
+        torch.tensor([0.1, 0.2], dtype=torch.float64),
+    ):
         assert FGSM(grid=grid).dials() == {"grid": [0.1, 0.2]}  # pyright: ignore
 
 

@@ -120,7 +120,7 @@ def test_every_sample_may_have_its_own_budget(seed: int) -> None:
         torch.testing.assert_close(together(start, original, eps), torch.cat(alone))
 
 
-@pytest.mark.parametrize("levels", [1, 1.5, 2, 5])
+@pytest.mark.parametrize("levels", [1, 1.5, 2, 3])
 def test_a_small_budget_in_l2_is_spent_on_the_largest_changes(levels: float) -> None:
     generator = torch.Generator().manual_seed(0)
     original = torch.randint(9, 240, (3, 3, 16, 16), generator=generator) / 255
