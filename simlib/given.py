@@ -20,7 +20,13 @@ _ANNEX = "It is a pointer of git-annex, not the file itself. Fetch that: git ann
 
 
 def given_path(path: str | os.PathLike[str]) -> Path:
-    """Return a path as it is meant: ``~`` at its beginning is the home folder, as in a shell."""
+    """Return a path as it is meant: ``~`` at its beginning is the home folder, as in a shell.
+
+    Raises:
+        InputError: the path is empty, as a variable of a shell is that was never set.
+    """
+    if not os.fspath(path):
+        raise InputError('"" is no path. Give the path of a file or folder; "." is the present folder.')
     return Path(os.path.expanduser(path))
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from simlib.cli.command import _parser
+from simlib.benchmark.store import Store
+from simlib.cli.command import _parser, main
 from simlib.errors import InputError
 from simlib.given import given_path, is_litter, is_readable, pointer_hint, read_text
+from simlib.triplets.sources import open_triplets
 
 
 def test_the_home_folder_is_meant_as_a_shell_means_it(
@@ -20,6 +22,39 @@ def test_the_home_folder_is_meant_as_a_shell_means_it(
     assert given_path(Path("~")) == tmp_path
     for kept in ("mine~", "a/~/b", "~nobody-is-called-so/mine"):
         assert given_path(kept) == Path(kept)
+
+
+def test_an_empty_text_is_no_path() -> None:
+    with pytest.raises(InputError, match=r'"" is no path\. Give the path'):
+        given_path("")
+    for read in (open_triplets, Store):
+        with pytest.raises(InputError, match='"" is no path'):
+            read("")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "smoke", "--store", ""],
+        ["results", "--store", ""],
+        ["notebooks", "--output", ""],
+        ["lab", "--folder", ""],
+        ["book", "build", "--output", ""],
+        ["book", "adopt", ""],
+        ["data", "bapps", "--archive="],
+        ["run", "smoke", "--dry-run", "--data", ""],
+    ],
+)
+def test_the_command_refuses_an_empty_path(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert '"" is no path. Give the path of a file or folder' in capsys.readouterr().err
 
 
 def test_every_path_of_the_command_is_meant_so() -> None:
