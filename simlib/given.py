@@ -23,10 +23,12 @@ def given_path(path: str | os.PathLike[str]) -> Path:
     """Return a path as it is meant: ``~`` at its beginning is the home folder, as in a shell.
 
     Raises:
-        InputError: it is no path.
+        InputError: it is no path, or an empty one, as a variable of a shell is that was never set.
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"A path is asked for, and this is a {type(path).__name__}. Give text or a Path.")
+    if not os.fspath(path):
+        raise InputError('"" is no path. Give the path of a file or folder; "." is the present folder.')
     return Path(os.path.expanduser(path))
 
 

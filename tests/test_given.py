@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from simlib.cli.command import _parser
+from simlib.benchmark.store import Store
+from simlib.cli.command import _parser, main
 from simlib.errors import InputError
 from simlib.given import given_path, is_litter, is_readable, pointer_hint, read_text
 from simlib.triplets import draw, open_triplets
@@ -29,6 +30,39 @@ def test_the_home_folder_is_meant_as_a_shell_means_it(
 def test_what_is_no_path_is_refused_in_words(ask: Any, path: Any) -> None:
     with pytest.raises(InputError, match=f"this is a {type(path).__name__}. Give text or a Path"):
         ask(path)
+
+
+def test_an_empty_text_is_no_path() -> None:
+    with pytest.raises(InputError, match=r'"" is no path\. Give the path'):
+        given_path("")
+    for read in (open_triplets, Store):
+        with pytest.raises(InputError, match='"" is no path'):
+            read("")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "smoke", "--store", ""],
+        ["results", "--store", ""],
+        ["notebooks", "--output", ""],
+        ["lab", "--folder", ""],
+        ["book", "build", "--output", ""],
+        ["book", "adopt", ""],
+        ["data", "bapps", "--archive="],
+        ["run", "smoke", "--dry-run", "--data", ""],
+    ],
+)
+def test_the_command_refuses_an_empty_path(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    assert '"" is no path. Give the path of a file or folder' in capsys.readouterr().err
 
 
 def test_every_path_of_the_command_is_meant_so() -> None:

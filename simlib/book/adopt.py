@@ -15,7 +15,7 @@ from simlib.book.notebooks import (
 )
 from simlib.book.run import run_notebooks
 from simlib.book.stage import TEASER_FILE, picture
-from simlib.book.staleness import PUBLISHED_PROFILE, stale
+from simlib.book.staleness import PUBLISHED_PROFILE, stale, why_unknown
 from simlib.checkout import repository
 from simlib.errors import NotebookError
 from simlib.files import written_whole
@@ -50,6 +50,8 @@ def adopt(executed: Path | str, names: Sequence[str] | None = None, root: Path |
             raise NotebookError(f"{ran} has no outputs. Run it first: simlib notebooks {name}")
         if not same_cells(notebook, source):
             raise NotebookError(f"{path} has changed since {ran} ran. Run it again, then adopt.")
+        if why := why_unknown(notebook, source):
+            raise NotebookError(f"{ran} cannot be adopted: {why}. Run it again, then adopt.")
         # the .py file says how the pair belongs together
         notebook.metadata["jupytext"] = source.metadata.get("jupytext", {})
         notebook.metadata["kernelspec"] = source.metadata["kernelspec"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from simlib import metrics
 from simlib.attacks.dials import a_budget, a_number_not_below_0, a_positive_number
+from simlib.book.values import Values
 from simlib.checkout import repository
 from simlib.errors import InputError, SimlibError
 from simlib.given import given_path
@@ -38,6 +39,28 @@ def checked(namespace: Mapping[str, Any]) -> dict[str, Any]:
     if problems:
         raise DialError("\n".join(problems))
     return dials
+
+
+def require_valid(known: Mapping[str, Values], given: Mapping[str, Values]) -> None:
+    """Refuse what notebooks are about to be run with, where a chapter would refuse it in its first cells.
+
+    Args:
+        known: the parameters that each notebook declares, with their defaults.
+        given: the values that each is run with.
+
+    Raises:
+        DialError: values that their dials cannot have, with the notebooks.
+    """
+    problems: dict[str, list[str]] = {}
+    for name, values in given.items():
+        # what n may be depends on whether there is a plan
+        plan = {key: value for key, value in known[name].items() if key == "plan"}
+        try:
+            checked({**plan, **values})
+        except DialError as error:
+            problems.setdefault(str(error), []).append(name)
+    if problems:
+        raise DialError("\n".join(f"In {', '.join(names)}: {told}" for told, names in problems.items()))
 
 
 def needed(dials: Mapping[str, Any], *names: str) -> None:

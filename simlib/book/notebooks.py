@@ -14,7 +14,7 @@ from sphinx_external_toc.parsing import MalformedError, parse_toc_yaml
 
 from simlib.errors import InputError, NotebookError, unknown_name
 from simlib.files import listed, written_whole
-from simlib.given import read_text
+from simlib.given import pointer_hint, read_text
 from simlib.report.display import LIVE, WIDGET
 
 # programs note there when and where each cell ran, and what widgets showed, which differs in every run
@@ -134,13 +134,14 @@ def read_notebook(path: Path) -> Any:
     """Return the notebook in an ``.ipynb`` file.
 
     Raises:
-        NotebookError: the file holds no notebook, such as one with the marks of a merge.
+        NotebookError: the file holds no notebook, such as one with the marks of a merge, or a pointer to one.
     """
     try:
         return nbformat.read(path, as_version=4)
     except (ValueError, AttributeError, nbformat.ValidationError, nbformat.reader.NotJSONError) as error:
         reason = str(error).strip().splitlines()[0][:200]
-        raise NotebookError(f"{path} is no notebook: {reason}. Correct it, or make it anew.") from error
+        told = pointer_hint(path) or f"{reason}. Correct it, or make it anew."
+        raise NotebookError(f"{path} is no notebook: {told}") from error
 
 
 def write_notebook(notebook: Any, path: Path) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+from IPython.core.inputtransformer2 import TransformerManager
 
-from simlib.book.notebooks import read_source, tags
+from simlib.book.notebooks import place_of, read_source, tags
 from simlib.book.values import Values, Written, constant, from_here
-from simlib.errors import InputError, unknown_name
+from simlib.errors import InputError, NotebookError, unknown_name
 from simlib.files import listed
 from simlib.given import read_text
 
@@ -23,9 +24,9 @@ def known_parameters(notebooks: Mapping[str, Path]) -> dict[str, Values]:
     """Return for each notebook what its parameters cell assigns, as :func:`defaults_of` does.
 
     Raises:
-        NotebookError: a notebook has no parameters cell.
+        NotebookError: a notebook has no parameters cell, or one that is no Python.
     """
-    return {name: defaults_of(read_source(path)) for name, path in notebooks.items()}
+    return {name: defaults_of(read_source(path), path) for name, path in notebooks.items()}
 
 
 def load_profile(folder: Path, profile: str) -> dict[str, Values]:
@@ -111,12 +112,15 @@ def show_values(notebook: Any, values: Values) -> None:
     """Write values into the notebook's parameters cell, in place, so that a page shows what was run.
 
     The comments beside the parameters stay.
+
+    Raises:
+        NotebookError: the cell is no Python.
     """
     if (cell := _parameters_cell(notebook)) is None:
         return
     # from the last assignment to the first, so that positions before it stay true
     lines = cell.source.encode().splitlines(keepends=True)
-    for name, value in reversed(list(_assigned(cell.source))):
+    for name, value in reversed(_assigned(notebook)):
         if name in values and constant(value) != values[name]:
             first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
             before, after = lines[first][: value.col_offset], lines[last][value.end_col_offset :]
@@ -124,10 +128,13 @@ def show_values(notebook: Any, values: Values) -> None:
     cell.source = b"".join(lines).decode()
 
 
-def defaults_of(notebook: Any) -> Values:
-    """Return what the notebook's parameters cell assigns, by name; None for what is no constant."""
-    cell = _parameters_cell(notebook)
-    return {name: constant(value) for name, value in _assigned(cell.source if cell else "")}
+def defaults_of(notebook: Any, path: Path | None = None) -> Values:
+    """Return what the notebook's parameters cell assigns, by name; None for what is no constant.
+
+    Raises:
+        NotebookError: the cell is no Python. It names the file of the notebook, if it is given here.
+    """
+    return {name: constant(value) for name, value in _assigned(notebook, path)}
 
 
 def written_dials(notebook: Any) -> str:
@@ -140,12 +147,35 @@ def _parameters_cell(notebook: Any) -> Any:
     return next((cell for cell in notebook.cells if "parameters" in tags(cell)), None)
 
 
-def _assigned(source: str) -> Iterator[tuple[str, ast.expr]]:
-    """Give name and value of each assignment, such as ``n = 8`` and ``label: str = "a"``, in order."""
-    for statement in ast.parse(source).body:
+def _assigned(notebook: Any, path: Path | None = None) -> list[tuple[str, ast.expr]]:
+    """List name and value of each assignment of dials, such as ``n = 8`` and ``label: str = "a"``."""
+    if (cell := _parameters_cell(notebook)) is None:
+        return []
+    found = []
+    try:
+        statements = ast.parse(_without_magics(cell.source)).body
+    except SyntaxError as error:
+        place = place_of(cell, notebook.cells.index(cell) + 1)
+        raise NotebookError(
+            f"{path or 'A notebook'} has dials that are no Python: {place}, line {error.lineno}: "
+            f"{error.msg}. Correct the cell."
+        ) from error
+    for statement in statements:
         match statement:
             case ast.Assign([ast.Name(name)], value) | ast.AnnAssign(ast.Name(name), _, ast.expr() as value):
-                yield name, value
+                found.append((name, value))
+    return found
+
+
+def _without_magics(source: str) -> str:
+    """Return a cell as Python, line by line: what follows from it is true of the places in the cell, too."""
+    plain = TransformerManager()
+    # These would take lines away, or make one call of the whole cell.
+    plain.cleanup_transforms, plain.line_transforms = [], []
+    python = plain.transform_cell(source)
+    if len(python.splitlines()) != len(source.splitlines()):
+        raise SyntaxError("a magic of several lines", ("", 1, None, None))
+    return python
 
 
 def _literal(value: Any) -> str:

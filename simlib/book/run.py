@@ -95,15 +95,20 @@ def run_notebooks(
         OutputError: the output folder cannot be written, or is full.
         NotebookError: notebooks raised. The others have run to their end, the partial ones are kept.
     """
-    folder = given_path(source) if source else repository() / "notebooks"
+    folder = given_path(source) if source is not None else repository() / "notebooks"
     selected = find_notebooks(folder, names)
     known = known_parameters(find_notebooks(folder))
     values = resolve(known, selected, load_profile(folder / "params", profile), parameters or {})
+    if any(values.values()):
+        # This loads torch, which nothing else here needs.
+        from simlib.book.dials import require_valid
+
+        require_valid(known, values)
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs is {jobs}, but at least one notebook must run at a time.")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parallel = min(jobs or cores, len(selected))
-    target = given_path(output) if output else repository() / "_build" / "notebooks" / profile
+    target = given_path(output) if output is not None else repository() / "_build" / "notebooks" / profile
     target = target.resolve()
     with _scratch_folder(target) as scratch:
         environment = _environment(scratch, profile, max(1, cores // parallel))

@@ -13,13 +13,14 @@ from typing import Any
 from simlib.book.children import Children, bound
 from simlib.book.notebooks import pages, read_notebook, read_source, strip_run, tags, write_notebook
 from simlib.book.outputs import refuse_what_no_page_shows
-from simlib.book.parameters import show_values
+from simlib.book.parameters import defaults_of, show_values
 from simlib.book.staleness import edited, other_dials, published_dials, run_of, why_old, why_unknown
 from simlib.book.values import Values
 from simlib.checkout import repository
 from simlib.errors import InputError, NotebookError, OutputError
 from simlib.files import Lock, listed, make_folder, why_not_written
-from simlib.given import given_path
+from simlib.given import given_path, pointer_hint
+from simlib.output import error_stream
 
 # the cell of this tag draws the picture that stands for the book: in its first page and its README
 TEASER_TAG = "teaser"
@@ -59,7 +60,9 @@ def build_book(notebooks: Path | str, output: Path | str, root: Path | None = No
     output = given_path(output).resolve()
     _require_book_or_nothing(output)
     with Lock(make_folder(output.parent) / f".{output.name}.lock") as lock:
-        lock.acquire(wait=True)
+        if not lock.acquire(wait=False):
+            print(f"Another build of {output} is at work, waiting", file=error_stream())
+            lock.acquire(wait=True)
         try:
             with tempfile.TemporaryDirectory(
                 prefix=f".{output.name}-", dir=output.parent, ignore_cleanup_errors=True
@@ -131,8 +134,9 @@ def picture(notebook: Any) -> bytes | None:
 def _stage_notebook(path: Path, target: Path, root: Path, published: Values) -> None:
     remedy = f"Run first: simlib notebooks {path.stem}, or all its cells in JupyterLab, and save it."
     if not path.is_file():
-        raise NotebookError(f"No executed notebook {path}. {remedy}")
+        raise NotebookError(f"No executed notebook {path}. {pointer_hint(path) or remedy}")
     notebook = read_notebook(path)
+    defaults_of(notebook, path)  # refuses a cell of dials that is no Python, and names the file
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     if code and not any(cell.outputs for cell in code):
         raise NotebookError(f"{path} has no outputs. {remedy}")

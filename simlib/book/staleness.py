@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,16 @@ def why_unknown(notebook: Any, source: Any = None) -> str:
     """Say why nobody knows what a notebook's outputs were made with; empty if its cell of dials tells it.
 
     A cell as the ``.py`` file has it says nothing: a program may have set other values. But a cell that a
-    reader has edited must say what the outputs say.
+    reader has edited must say what the outputs say. Outputs of which some came later than those below them
+    are of several runs, and the dials may have been turned between these.
+
+    Raises:
+        NotebookError: the cell of dials is no Python.
     """
+    counts = [cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code"]
+    ran_as = [count for count in counts if count is not None]
+    if any(later <= sooner for sooner, later in pairwise(ran_as)):
+        return "its cells were not run one after the other"
     if not edited(notebook, source):
         return ""
     ran, written = run_of(notebook).dials, defaults_of(notebook)

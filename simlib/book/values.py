@@ -26,6 +26,9 @@ _NO_PATHS: Mapping[str, tuple[str, ...]] = {
 }
 """The dials that take a path, each with the names that it takes, too."""
 
+_SHOWN = 3
+"""Entries of a list that a message shows as an example."""
+
 _ARITHMETIC: Mapping[type, Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -52,22 +55,30 @@ class Written(str):
         except (ValueError, yaml.YAMLError):
             kind = _KINDS.get(type(default), "a value of YAML")
             raise InputError(
-                f"The value {str(self)!r} of the parameter {name} cannot be read. It must be {kind}, "
-                f"such as {json.dumps(default)}."
+                f"The value {str(self)!r} of the parameter {name} cannot be read. It must be {kind}"
+                f"{_example(default)}."
             ) from None
 
 
-_KINDS = {bool: "true or false", int: "a number", float: "a number", list: "a list"}
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", list: "a list"}
+
+
+def _example(default: Any) -> str:
+    """Show a default, or the beginning of a list; nothing if its value is not known."""
+    if isinstance(default, list):
+        known = [each for each in default if each is not None]
+        default = None if default and not known else known[:_SHOWN]
+    return "" if default is None else f", such as {json.dumps(default)}"
 
 
 def constant(written: ast.expr) -> Any:
-    """Return the value of an expression such as ``"a"``, ``[1, 2]`` or ``4 / 255``; None for another one.
+    """Return the value of an expression such as ``"a"``, ``[1, *[2]]`` or ``4 / 255``; None for another one.
 
     A tuple is a list, as it is in what outputs say of it.
     """
     match written:
         case ast.List(parts) | ast.Tuple(parts):
-            return [constant(part) for part in parts]
+            return [each for part in parts for each in _entries(part)]
         case ast.BinOp(left, sign, right) if type(sign) in _ARITHMETIC:
             with contextlib.suppress(TypeError, ArithmeticError):
                 return _ARITHMETIC[type(sign)](constant(left), constant(right))
@@ -78,13 +89,24 @@ def constant(written: ast.expr) -> Any:
         return None
 
 
+def _entries(part: ast.expr) -> list[Any]:
+    """Return what a part of a written list adds to it: ``*["a", "b"]`` adds two entries, another part one."""
+    value = constant(part.value if isinstance(part, ast.Starred) else part)
+    return value if isinstance(part, ast.Starred) and isinstance(value, list) else [value]
+
+
 def from_here(name: str, value: Any) -> Any:
     """Return a path as it is seen from every folder, if the dial takes paths and this one leads somewhere.
 
     Notebooks are executed elsewhere, and look beside the book's notebooks for what is not found here.
+
+    Raises:
+        InputError: the value is empty, and the dial takes no such.
     """
     if name not in _NO_PATHS or not isinstance(value, str) or value in _NO_PATHS[name]:
         return value
+    if not value:
+        raise InputError(f'{name} is "", which is no path. Give one; "." is the present folder.')
     path = Path(value).expanduser()
     # the name of a plan may be that of a folder, too
     is_path = path.suffix == ".toml" if name == "plan" else True
@@ -94,14 +116,18 @@ def from_here(name: str, value: Any) -> Any:
 def _typed(value: Any, default: Any) -> Any:
     """Give what YAML holds, all of it text, the kinds of a default."""
     if isinstance(value, list) and isinstance(default, list):
-        return [_typed(each, default[0] if default else None) for each in value]
+        # Of whole numbers and others beside them, the others say what may stand there.
+        kind = max(default, key=lambda each: isinstance(each, float), default=None)
+        return [_typed(each, kind) for each in value]
     if not isinstance(value, str) or isinstance(default, list):
         raise ValueError(value)
     if isinstance(default, str):
         return value
     if isinstance(default, bool):
         return _truth(value)
-    return _number(value) if isinstance(default, int | float) else _any(value)
+    if isinstance(default, int):
+        return _whole(value)
+    return _number(value) if isinstance(default, float) else _any(value)
 
 
 def _unquoted(text: str) -> str:
@@ -115,10 +141,31 @@ def _truth(text: str) -> bool:
     return value
 
 
+def _whole(text: str) -> int:
+    if (value := _number(text)) != int(value):
+        raise ValueError(text)
+    return int(value)
+
+
 def _number(text: str) -> int | float:
-    with contextlib.suppress(ValueError):
-        return int(text)
-    if not math.isfinite(value := float(text)):
+    for kind in (int, float, _calculated):
+        with contextlib.suppress(ValueError):
+            value = kind(text)
+            break
+    else:
+        raise ValueError(text)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _calculated(text: str) -> int | float:
+    """Return what a text such as ``4/255`` comes to."""
+    try:
+        value = constant(ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError:
+        raise ValueError(text) from None
+    if type(value) not in (int, float):
         raise ValueError(text)
     return value
 

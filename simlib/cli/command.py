@@ -9,12 +9,15 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import simlib
 from simlib.cli import book, data, metrics, results, run, weights
 from simlib.cli.signals import Ended, ended_by_signals
 from simlib.cli.streams import tolerant
-from simlib.errors import NotebookError, SimlibError
+from simlib.errors import InputError, NotebookError, SimlibError
+from simlib.given import given_path
 from simlib.output import Output
 
 _UNTOLD = 3
@@ -65,8 +68,23 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser, also of subcommands, that tells in simlib's own words why a path is none."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.register("type", given_path, _path)
+
+
+def _path(text: str) -> Path:
+    try:
+        return given_path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="simlib", description="Attacks on perceptual similarity metrics.")
+    parser = _Parser(prog="simlib", description="Attacks on perceptual similarity metrics.")
     parser.add_argument("--version", action="version", version=f"simlib {simlib.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (metrics, weights, data, run, results, book):

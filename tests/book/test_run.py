@@ -17,6 +17,7 @@ from simlib.book import run
 from simlib.book.adopt import adopt
 from simlib.book.notebooks import find_notebooks, read_notebook, read_source, tags, write_notebook
 from simlib.book.run import run_notebooks
+from simlib.book.values import Written
 from simlib.errors import InputError, NotebookError, OutputError, UnknownNameError
 from simlib.triplets import photos
 from tests.conftest import ROOT
@@ -131,6 +132,7 @@ def test_a_kernel_that_did_not_start_is_started_once_more(
 
 
 QUICK = "params/quick.yaml"
+BROKEN = '# %% tags=["parameters"]\nn = \n'
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,16 @@ QUICK = "params/quick.yaml"
         ({QUICK: "{"}, {}, InputError, "is not valid YAML"),
         ({"01-good.py": "# %%\n1"}, {}, NotebookError, "has no parameters cell"),
         ({}, {"jobs": 0}, InputError, "jobs is 0"),
+        ({}, {"parameters": {"all": {"n": 0}}}, InputError, "In 01-good, 02-better: n is 0"),
+        ({}, {"parameters": {"02-better": {"n": 8.5}}}, InputError, "In 02-better: n is 8.5"),
+        ({}, {"parameters": {"all": {"n": Written("8.5")}}}, InputError, "must be a whole number"),
+        ({QUICK: "all: {n: many}"}, {"names": ["01-good"]}, InputError, "In 01-good: n "),
+        (
+            {"01-good.py": BROKEN},
+            {},
+            NotebookError,
+            "01-good.py has dials that are no Python: cell 1 (n =), l",
+        ),
     ],
 )
 def test_faults_stop_a_run_before_it_begins(
@@ -154,7 +166,7 @@ def test_faults_stop_a_run_before_it_begins(
     for name, content in files.items():
         (source / name).write_text(content)
     with pytest.raises(error) as raised:
-        run_notebooks(output=tmp_path / "out", source=source, **arguments)
+        run_notebooks(**{"output": tmp_path / "out", "source": source, **arguments})
     assert message in str(raised.value)
     assert not (tmp_path / "out").exists()
 
@@ -187,6 +199,33 @@ def test_pages_show_the_values_that_were_used() -> None:
     assert notebook.cells[0].source == shown
 
 
+def test_magics_among_the_dials_are_no_fault() -> None:
+    code = "\n%matplotlib inline\nfiles = !ls\nn = 64  # how many\n!ls\nn?\nlabel = 'a%b'\n"
+    notebook = new_notebook(cells=[new_code_cell(code, metadata={"tags": ["parameters"]})])
+    assert dials.defaults_of(notebook) == {"files": None, "n": 64, "label": "a%b"}
+    dials.show_values(notebook, {"n": 3})
+    assert notebook.cells[0].source == code.replace("64", "3")
+    notebook.cells[0].source = "%%time\nn = 64"
+    assert dials.defaults_of(notebook) == {"n": 64}
+
+
+@pytest.mark.parametrize(
+    ("code", "place"),
+    [
+        ("n = ", "cell 2 .n =., line 1: invalid syntax"),
+        ("n = 1\n m = 2", "cell 2 .n = 1., line 2: unexpected indent"),
+        ("%time 1 + \\\n 2\nn = 1", "a magic of several lines"),
+    ],
+)
+def test_dials_that_are_no_python_are_told_with_notebook_and_cell(code: str, place: str) -> None:
+    cell = new_code_cell(code, metadata={"tags": ["parameters"]})
+    notebook = new_notebook(cells=[new_code_cell("1"), cell])
+    with pytest.raises(NotebookError, match=rf"^one\.ipynb has dials that are no Python: .*{place}"):
+        dials.defaults_of(notebook, Path("one.ipynb"))
+    with pytest.raises(NotebookError, match=f"A notebook has dials .*{place}"):
+        dials.show_values(notebook, {"n": 3})
+
+
 def test_overrides_name_a_notebook_or_all() -> None:
     for text, parsed in (
         ("n=16", ("all", "n", "16")),
@@ -209,7 +248,7 @@ def test_a_written_value_is_read_by_the_type_of_its_parameter(source: Path) -> N
         "02-better": {"label": "2024"},
         "03-other": {"label": 2024},
     }
-    with pytest.raises(InputError, match=r"parameter 03-other\.label .* must be a number, such as 3"):
+    with pytest.raises(InputError, match=r"parameter 03-other\.label .* must be a whole number, such as 3"):
         dials.resolve(known, ["03-other"], {}, {"all": {"label": dials.parse_override("label=no")[2]}})
 
 
@@ -245,7 +284,7 @@ def test_a_disk_that_is_full_is_told(source: Path, tmp_path: Path) -> None:
     write(source, "01-good", 'print("x" * 200_000)')
     code = "import sys; from pathlib import Path; from simlib.book.run import run_notebooks; "
     code += "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)); "
-    code += "run_notebooks(['01-good'], output=Path(sys.argv[1]), source=Path(sys.argv[2]))"
+    code += "run_notebooks(['01-good'], 'smoke', output=Path(sys.argv[1]), source=Path(sys.argv[2]))"
     command = [sys.executable, "-c", code, str(tmp_path / "out"), str(source)]
     told = subprocess.run(command, capture_output=True, text=True, check=False).stderr.splitlines()[-1]
     assert told.startswith("simlib.errors.OutputError: A notebook cannot be written to ")
@@ -308,6 +347,12 @@ def test_adoption_refuses_a_run_of_other_cells_and_one_that_lacks_a_notebook(
     empty = read_source(source / "01-good.py")
     write_notebook(empty, executed / "01-good.ipynb")
     with pytest.raises(NotebookError, match="has no outputs"):
+        adopt(executed, root=tmp_path)
+    twice = read_source(source / "01-good.py")
+    twice.cells[-1].outputs = [new_output("stream", text="3 b\n")]
+    twice.cells[1].execution_count, twice.cells[2].execution_count = 5, 2
+    write_notebook(twice, executed / "01-good.ipynb")
+    with pytest.raises(NotebookError, match="cannot be adopted: its cells were not run one after the other"):
         adopt(executed, root=tmp_path)
     (executed / "01-good.ipynb").unlink()
     with pytest.raises(NotebookError, match=r"No executed notebook .*01-good\.ipynb"):

@@ -49,7 +49,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_of_two_builds_into_one_folder_the_second_waits(
-    executed: Path, rendered: list[str], tmp_path: Path
+    executed: Path, rendered: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "pages"
     both = [threading.Thread(target=build_book, args=(executed, output, tmp_path)) for _ in range(2)]
@@ -61,6 +61,7 @@ def test_of_two_builds_into_one_folder_the_second_waits(
     assert [path.name for path in output.iterdir()] == [PAGE]
     assert (output / PAGE).read_text() == "3"
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+    assert capsys.readouterr().err == f"Another build of {output} is at work, waiting\n"
 
 
 def test_former_pages_come_back_if_new_ones_cannot_take_their_place(
@@ -91,6 +92,33 @@ def test_a_cell_that_no_page_shows_stops_the_build(
     with pytest.raises(NotebookError, match=r"one\.ipynb has outputs .*\n  cell 2 \(dials\): a widget"):
         build_book(executed, tmp_path / "pages", tmp_path)
     assert rendered == []
+
+
+def test_dials_that_are_no_python_stop_the_build(executed: Path, rendered: list[str], tmp_path: Path) -> None:
+    cells = [
+        new_markdown_cell("# One"),
+        new_code_cell("n = ", metadata={"tags": ["parameters"]}),
+        new_code_cell("1", outputs=[new_output("stream", text="1")]),
+    ]
+    write_notebook(new_notebook(cells=cells), executed / "one.ipynb")
+    with pytest.raises(
+        NotebookError, match=r"one\.ipynb has dials that are no Python: cell 2 \(n =\), line 1"
+    ):
+        build_book(executed, tmp_path / "pages", tmp_path)
+    assert rendered == []
+
+
+def test_a_pointer_to_a_notebook_stops_the_build_and_says_what_it_is(executed: Path, tmp_path: Path) -> None:
+    path = executed / "one.ipynb"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    with pytest.raises(NotebookError, match=r"one\.ipynb is no notebook: It is a pointer of Git LFS"):
+        build_book(executed, tmp_path / "pages", tmp_path)
+    path.unlink()
+    path.symlink_to("../.git/annex/objects/x/one.ipynb")
+    with pytest.raises(
+        NotebookError, match=r"No executed notebook .*one\.ipynb\. It is a pointer of git-annex"
+    ):
+        build_book(executed, tmp_path / "pages", tmp_path)
 
 
 @pytest.mark.parametrize(

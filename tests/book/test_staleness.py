@@ -12,7 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from simlib import provenance
 from simlib.book import staleness
-from simlib.book.notebooks import write_notebook
+from simlib.book.notebooks import read_notebook, read_source, write_notebook
 from simlib.book.staleness import run_of, stale, why_old, why_unknown
 from simlib.provenance import fingerprints
 from simlib.report.provenance import RUN
@@ -112,6 +112,42 @@ def test_a_cell_of_dials_that_a_reader_edited_must_say_what_the_outputs_say(writ
     found = why_unknown(notebook, source)
     assert why in found
     assert bool(why) == bool(found)
+
+
+@pytest.mark.parametrize(
+    ("counts", "known"),
+    [
+        ((1, 2, 3, 4), True),
+        # what papermill has put in was taken out; all was run a second time; some were never run
+        ((1, 3, 4, 5), True),
+        ((24, 25, 26, 27), True),
+        ((None, 2, None, 3), True),
+        ((None, None, None, None), True),
+        ((1, 100, 101, 4), False),
+        ((100, 2, 3, 4), False),
+        ((1, 2, 2, 3), False),
+        ((7, None, None, 4), False),
+    ],
+)
+def test_cells_that_ran_in_another_order_are_of_several_runs(
+    counts: tuple[int | None, ...], known: bool
+) -> None:
+    notebook = ran(IMPORT, "1", "2")
+    codes = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell, count in zip(codes, counts, strict=True):
+        cell.execution_count = count
+    # the box is of the first run, and the cell of dials says the same
+    notebook.cells[-1].outputs[0]["data"][RUN]["dials"] = {"n": 1}
+    for source in (None, ran(IMPORT, "1", "2")):
+        why = why_unknown(notebook, source)
+        assert why == ("" if known else "its cells were not run one after the other")
+
+
+def test_the_committed_notebooks_were_run_one_cell_after_the_other(root: Path) -> None:
+    committed = sorted((root / "notebooks").glob("*.ipynb"))
+    assert committed
+    for path in committed:
+        assert why_unknown(read_notebook(path), read_source(path.with_suffix(".py"))) == "", path
 
 
 def test_the_list_names_the_committed_ones_with_the_reason(tmp_path: Path) -> None:

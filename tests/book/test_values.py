@@ -27,8 +27,14 @@ from simlib.errors import InputError
         ("no", True, False),
         ("true", False, True),
         ("16", 3, 16),
-        ("5e-4", 3, 5e-4),
+        ("1e2", 3, 100),
+        ("8.0", 3, 8),
+        ("8 / 2", 3, 4),
         ("1", 0.5, 1),
+        ("4/255", 0.5, 4 / 255),
+        ("-4 / 255", 0.5, -4 / 255),
+        ("[1/255, 4 / 255]", [0.5], [1 / 255, 4 / 255]),
+        ("[0.5, 2]", [0, 0.5], [0.5, 2]),
         ("[l2, no, 2024]", ["ssim"], ["l2", "no", "2024"]),
         ('["l2"]', ["ssim"], ["l2"]),
         ("[5e-4, 1]", [0.5], [5e-4, 1]),
@@ -49,17 +55,26 @@ def test_the_default_says_how_a_text_is_read(text: str, default: Any, value: Any
     ("text", "default", "kind"),
     [
         ("2", True, "true or false, such as true"),
-        ("many", 3, "a number, such as 3"),
+        ("many", 3, "a whole number, such as 3"),
+        ("8.5", 3, "a whole number"),
+        ("1/3", 3, "a whole number"),
+        ("[1, 2.5]", [1], "a list"),
         ("no", 0.5, "a number"),
         ("nan", 0.5, "a number"),
-        ("-inf", 3, "a number"),
-        ("4/255", 0.5, "a number"),
-        ("", 3, "a number"),
+        ("-inf", 3, "a whole number"),
+        ("4/0", 0.5, "a number"),
+        ("1e308 * 10", 0.5, "a number"),
+        ("f(1)", 0.5, "a number"),
+        ("4 /", 0.5, "a number"),
+        ("True", 0.5, "a number"),
+        ("", 3, "a whole number"),
         ("[1", [1], "a list"),
         ("l2", ["ssim"], 'a list, such as \\["ssim"\\]'),
         ("{a: 1}", [], "a list"),
         ("[a]", [1], "a list"),
-        ("{", None, "a value of YAML"),
+        ("3", ["a", "b", "c", "d"], 'a list, such as \\["a", "b", "c"\\]\\.$'),
+        ("3", [None, None], "a list\\.$"),
+        ("{", None, "a value of YAML\\.$"),
     ],
 )
 def test_what_is_none_of_that_kind_is_refused(text: str, default: Any, kind: str) -> None:
@@ -71,6 +86,7 @@ def test_the_value_of_a_cell_is_known_if_it_is_a_constant() -> None:
     for text, value in (
         ("4 / 255", 4 / 255),
         ("(1, 2 * 8)", [1, 16]),
+        ("[*['a', 'b'], 'c', *f(1)]", ["a", "b", "c", None]),
         ("-1.5", -1.5),
         ("{'a': 1}", {"a": 1}),
         ("f(1)", None),
@@ -79,6 +95,12 @@ def test_the_value_of_a_cell_is_known_if_it_is_a_constant() -> None:
         ("2 ** 9", None),
     ):
         assert constant(ast.parse(text, mode="eval").body) == value
+
+
+@pytest.mark.parametrize("name", ["data", "plan", "measured"])
+def test_an_empty_path_is_refused_where_it_means_nothing(name: str) -> None:
+    with pytest.raises(InputError, match=f'{name} is "", which is no path'):
+        from_here(name, "")
 
 
 def test_a_path_is_whole_where_it_leads_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
