@@ -297,7 +297,7 @@ show(
 say(
     "Rates with their 95 % intervals over photographs;",
     "[the white-box benchmark](white-box.ipynb) says how they are made.",
-    f"FGSM may go up to ten levels, PGD up to {eps * LEVELS:.4g}.",
+    f"FGSM may go up to ten levels, PGD up to {min(eps, step * steps) * LEVELS:.4g}.",
     "Steps and sizes, in levels, are medians of the flipped.",
     chapter.left_out,
     "The published rate is for BAPPS.",

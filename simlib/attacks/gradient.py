@@ -101,7 +101,8 @@ class PGD(Attack):
     one equal to the reference, is first moved by one level in a random direction.
 
     Attributes:
-        eps: largest change of one value, in the units of [0, 1].
+        eps: largest change of one value, in the units of [0, 1]. A budget above ``step`` times ``steps`` is
+            never reached.
         step: size of a step, same units.
         steps: most steps taken.
         early_stop: stop a sample when it flips; false takes all steps, as images for transfer are made (none

@@ -18,11 +18,9 @@ _NOTES = (
     "least side: of height and width, in pixels",
     "forward, both: milliseconds on this machine for a pair of 64 x 64 pixels (or of the least side, where "
     "that is larger), without and with its gradient",
-    "large: seconds for one pair of a megapixel, without gradient; the time grows with the area, roughly",
+    "large: seconds for one pair of a megapixel, without gradient, estimated from one of 256 x 256 pixels",
     "weights: `simlib weights` says where they come from; citation: the key in book/references.bib",
 )
-
-_LARGE = (1000, 1000)
 
 _COLUMNS = (
     ("name", "metric", "family", "least side", "gradient"),
@@ -65,36 +63,38 @@ def _metrics(options: argparse.Namespace) -> None:
     else:
         before, after = _COLUMNS
         rows = (
-            (*described(spec, before), *_times(cost), *described(spec, after), absent or "yes")
-            for spec, absent, cost in measured
+            (*described(spec, before), *_times(cost, large), *described(spec, after), absent or "yes")
+            for spec, absent, cost, large in measured
         )
         table = Table((*before, "forward", "both", "large", *after, "here"), tuple(rows))
         prefixes = f"prefixes, as in smoothed:NAME and ensemble:NAME+NAME: {', '.join(metrics.prefixes())}"
         print(table, *_NOTES, prefixes, sep="\n")
 
 
-def _measured(spec: MetricSpec, device: torch.device | None) -> tuple[MetricSpec, str, Timing | None]:
-    """Return the spec of a metric, why it is absent, which wrong files are a reason for, and its time."""
+def _measured(
+    spec: MetricSpec, device: torch.device | None
+) -> tuple[MetricSpec, str, Timing | None, float | None]:
+    """Return the spec of a metric, why it is absent, which wrong files are a reason for, and its times."""
     from simlib import metrics
     from simlib.errors import SimlibError
-    from simlib.metrics.timing import measure_time
+    from simlib.metrics.timing import measure_time, seconds_a_megapixel
 
     absent = metrics.why_absent(spec.name)
     if device is None or absent:
-        return spec, absent, None
+        return spec, absent, None, None
     try:
         metric = metrics.load(spec.name, device=device)
         # A trial while it is built may find more than the register knows, such as a missing gradient.
-        return metric.spec, "", measure_time(metric, device)
+        return metric.spec, "", measure_time(metric, device), seconds_a_megapixel(metric, device)
     except SimlibError as error:
-        return spec, str(error), None
+        return spec, str(error), None, None
 
 
-def _times(cost: Timing | None) -> tuple[float | None, float | None, float | None]:
-    return (cost.forward, cost.both, cost.seconds(*_LARGE)) if cost else (None, None, None)
+def _times(cost: Timing | None, large: float | None) -> tuple[float | None, float | None, float | None]:
+    return (cost.forward, cost.both, large) if cost else (None, None, None)
 
 
-def _for_programs(spec: MetricSpec, absent: str, cost: Timing | None) -> dict[str, Any]:
+def _for_programs(spec: MetricSpec, absent: str, cost: Timing | None, large: float | None) -> dict[str, Any]:
     from simlib.metrics.weights import locate, weights_file
 
     files = {name: (weights_file(name), locate(name)) for name in spec.weights}
@@ -102,7 +102,7 @@ def _for_programs(spec: MetricSpec, absent: str, cost: Timing | None) -> dict[st
         {"name": name, "from": file.url or file.package, "path": str(path) if path else None}
         for name, (file, path) in files.items()
     ]
-    timing = {**dataclasses.asdict(cost), "seconds_a_megapixel": cost.seconds(*_LARGE)} if cost else None
+    timing = {**dataclasses.asdict(cost), "seconds_a_megapixel": large} if cost else None
     return {**dataclasses.asdict(spec), "weights": weights, "absent": absent, "cost": timing}
 
 

@@ -40,10 +40,6 @@ class Timing:
     forward: float
     both: float | None
 
-    def seconds(self, height: int, width: int) -> float:
-        """Return about how long the distance of a pair of other images takes: in proportion to their area."""
-        return self.forward * height * width / self.side**2 / 1000
-
 
 def measure_time(metric: Metric, device: torch.device | str = "cpu") -> Timing:
     """Time a metric on a small batch of 64 x 64 pixels, or of its least side if that is larger.
@@ -67,17 +63,33 @@ def measure_time(metric: Metric, device: torch.device | str = "cpu") -> Timing:
     return Timing(side, forward, _milliseconds(both) if metric.spec.differentiable else None)
 
 
+@torch.no_grad()
+def seconds_a_megapixel(metric: Metric, device: torch.device | str = "cpu") -> float:
+    """Return about how long the distance of one pair of a megapixel takes.
+
+    It is the time of a pair of 256 x 256 pixels, in proportion to the area.
+    """
+    side = max(_LARGE_SIDE, metric.spec.least_side)
+    ref, x = Draws(["ref", "x"], 0, pick_device(device)).uniform(1, 3, side, side)
+    return _fastest(lambda: metric(ref, x), repeats=1) * 10**6 / side**2
+
+
 def _milliseconds(work: Callable[[], object]) -> float:
+    return 1000 * _fastest(work, _REPEATS) / _PAIRS
+
+
+def _fastest(work: Callable[[], object], repeats: int) -> float:
+    """Return the seconds of the fastest of several runs of some work."""
     # Python does not wait for an accelerator otherwise.
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     times = []
-    for _ in range(_REPEATS):
+    for _ in range(repeats):
         wait()
         start = time.perf_counter()
         work()
         wait()
         times.append(time.perf_counter() - start)
-    return 1000 * min(times) / _PAIRS
+    return min(times)
 
 
 @torch.no_grad()

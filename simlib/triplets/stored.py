@@ -69,7 +69,8 @@ class TripletFiles:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"TripletFiles({len(self)}, {self.label_source} labels, {len(set(self.folders))} folders)"
+        labels = "no labels" if bool(self.judge.isnan().all()) else f"{self.label_source} labels"
+        return f"TripletFiles({len(self)}, {labels}, {len(set(self.folders))} folders)"
 
     def __iter__(self) -> Iterator[Triplets]:
         """Read the triplets one after the other, each as a set of one."""

@@ -101,9 +101,8 @@ def _row(path: Path, where: str, entries: dict[str, str], number: int) -> Stored
 
 
 def _image(folder: Path, where: str, part: str, entry: str) -> Path:
-    file = folder / given_path(entry)
     # os.path.isfile, unlike Path.is_file, also answers for a name that no file can have.
-    if not entry or not os.path.isfile(file):
+    if not entry or not os.path.isfile(file := folder / given_path(entry)):
         raise InputError(
             f"{where}: {part} is {entry!r}, and {folder} has no such file. Give a path from that folder."
         )

@@ -82,7 +82,8 @@ class Triplets:
     def __repr__(self) -> str:
         height, width = self.ref.shape[2:]
         size = f"{len(self)} of {height}x{width}"
-        return f"Triplets({size}, {self.label_source} labels, {self.ref.dtype}, {self.ref.device})"
+        labels = "no labels" if bool(self.judge.isnan().all()) else f"{self.label_source} labels"
+        return f"Triplets({size}, {labels}, {self.ref.dtype}, {self.ref.device})"
 
     def __iter__(self) -> Iterator[Triplets]:
         """Give the triplets one after the other, each as a set of one."""

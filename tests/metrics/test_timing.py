@@ -12,7 +12,7 @@ from simlib.attacks.ranking import Ranking
 from simlib.benchmark.agreement import distances
 from simlib.errors import InputError
 from simlib.metrics import timing
-from simlib.metrics.timing import Timing, measure_time
+from simlib.metrics.timing import measure_time, seconds_a_megapixel
 from tests.support import Watched, any_weights, random_triplets
 
 
@@ -28,10 +28,13 @@ def clock(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     monkeypatch.setattr(timing.time, "perf_counter", lambda: seconds * next(ticks))
 
 
-def test_time_grows_with_the_area() -> None:
-    cost = Timing(side=64, forward=160.0, both=None)
-    assert cost.seconds(64, 64) == pytest.approx(0.16)
-    assert cost.seconds(1000, 1500) == pytest.approx(0.16 * 1000 * 1500 / 64**2)
+def test_the_time_of_a_large_pair_is_that_of_a_smaller_one_times_the_area(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock(monkeypatch, 0.5)
+    watched = Watched()
+    assert seconds_a_megapixel(watched) == pytest.approx(0.5 * 10**6 / 256**2)
+    assert [tuple(images.shape) for images in watched.seen] == [(1, 3, 256, 256)] * 2
 
 
 @pytest.mark.parametrize(

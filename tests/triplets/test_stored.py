@@ -237,8 +237,13 @@ def test_a_folder_with_a_fault_is_refused_with_its_place(folder: Path, fault: st
 @pytest.mark.parametrize("name", ["scan.tif", "phone.heic", "clip.gif"])
 def test_images_of_a_format_that_is_not_read_are_told(folder: Path, name: str) -> None:
     (folder / "p0" / "000003.png").rename(folder / "p0" / f"000003{Path(name).suffix}")
-    message = rf"p0 lacks 1 .* Its \{Path(name).suffix} files are not read: save them as PNG\."
+    message = rf"p0 holds images that cannot be read. Its \{Path(name).suffix} files are not read: save them"
     with pytest.raises(InputError, match=message):
+        open_triplets(folder)
+    # A triplet of such files alone is no triplet less without a word.
+    for part in ("ref", "p1"):
+        (folder / part / "000003.png").rename(folder / part / f"000003{Path(name).suffix}")
+    with pytest.raises(InputError, match="ref holds images that cannot be read"):
         open_triplets(folder)
     for part in ("ref", "p0", "p1"):
         for path in (folder / part).iterdir():

@@ -174,7 +174,8 @@ def test_sets_that_do_not_go_together_are_refused(sets: list[Triplets], message:
 
 def test_the_description_is_a_line_without_pixels() -> None:
     nobody = triplets(judge=torch.full((4,), float("nan")))
-    assert repr(nobody) == "Triplets(4 of 5x6, constructed labels, torch.float32, cpu)"
+    assert repr(nobody) == "Triplets(4 of 5x6, no labels, torch.float32, cpu)"
+    assert "constructed labels" in repr(triplets())
 
 
 def test_the_example_triplet_of_lpips() -> None:
