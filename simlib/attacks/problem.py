@@ -155,7 +155,8 @@ class FlipBatch:
 
     def note_undefined(self, values: Tensor) -> None:
         """Note which of the samples have a NaN among their values (N, ...); an accelerator does not wait."""
-        found = values.isnan().flatten(1).any(dim=1) if values.dim() > 1 else values.isnan()
+        # One pass: a sum is NaN where a value is, or where infinities of both signs are.
+        found = (values.flatten(1).sum(dim=1) if values.dim() > 1 else values).isnan()
         self.undefined.index_add_(0, self.position, found.long())
 
     def require_defined(self, attack: str) -> None:

@@ -57,16 +57,21 @@ class _Guard:
         return result
 
     def _look(self, gradient: Tensor | None) -> None:
-        self._undefined = None if gradient is None else ~gradient.isfinite()
+        self._undefined = None if gradient is None or _is_surely_finite(gradient) else ~gradient.isfinite()
 
     def _mend(self, gradient: Tensor | None) -> Tensor | None:
         # Where nothing depends on the tensor, a second derivative has no gradient at all.
-        if gradient is None:
-            return None
+        if gradient is None or _is_surely_finite(gradient):
+            return gradient
         kept = gradient.isfinite()
         if self._undefined is not None:
             kept |= _reduced(self._undefined, gradient)
         return gradient.where(kept, 0)
+
+
+def _is_surely_finite(values: Tensor) -> bool:
+    """Say whether all values are finite, where that is asked in one pass and no accelerator waits for it."""
+    return values.device.type == "cpu" and bool(values.sum().isfinite())
 
 
 def _reduced(undefined: Tensor, like: Tensor) -> Tensor:
