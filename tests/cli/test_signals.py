@@ -125,8 +125,11 @@ def test_a_run_that_is_ended_keeps_what_is_whole(tmp_path: Path) -> None:
 
 
 def test_only_signals_that_would_end_the_process_are_taken_and_only_for_the_time_of_a_command() -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Other tests of this process may have given signals a meaning, as Ray does with SIGTERM.
+    former = {each: signal.getsignal(each) for each in (signal.SIGHUP, signal.SIGTERM)}
     try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         with pytest.raises(Ended) as ended, ended_by_signals():
             os.kill(os.getpid(), signal.SIGHUP)
             os.kill(os.getpid(), signal.SIGTERM)
@@ -134,4 +137,6 @@ def test_only_signals_that_would_end_the_process_are_taken_and_only_for_the_time
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
-        signal.signal(signal.SIGHUP, before)
+        for each, handler in former.items():
+            # None stands for one that was not set from Python
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
