@@ -53,6 +53,13 @@ def value_and_gradient(metric: Metric, ref: Tensor, x: Tensor) -> tuple[Tensor, 
     return distance.detach(), torch.autograd.grad(distance.sum(), variable)[0]
 
 
+def doubles_and_a_direction(metric: Metric) -> tuple[Tensor, Tensor, Tensor]:
+    """Draw a pair of small images away from black and white, and a direction to differentiate in."""
+    side = max(32, metric.spec.least_side)
+    ref, x = (draw(seed, 1, side).double() * 0.8 + 0.1 for seed in (0, 1))
+    return ref, x, torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
 @contextlib.contextmanager
 def in_double_precision(metric: Metric) -> Iterator[Metric]:
     """Convert the weights to doubles for a while; the way back is exact."""
@@ -124,9 +131,7 @@ def test_finite_at_special_images_and_below_zero_only_where_it_is_claimed(metric
 def test_a_gradient_that_agrees_with_finite_differences(metric: Metric) -> None:
     if not metric.spec.differentiable:
         return
-    side, size = max(32, metric.spec.least_side), 1e-6
-    ref, x = (draw(seed, 1, side).double() * 0.8 + 0.1 for seed in (0, 1))
-    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    size, (ref, x, direction) = 1e-6, doubles_and_a_direction(metric)
     with in_double_precision(metric):
         slope = (value_and_gradient(metric, ref, x)[1] * direction).sum()
         with torch.no_grad():
@@ -162,9 +167,7 @@ def test_nothing_that_a_caller_has_set_changes_a_value(metric: Metric, side: int
 def test_second_derivatives(metric: Metric) -> None:
     if not metric.spec.differentiable:
         return
-    side, size = max(32, metric.spec.least_side), 1e-8
-    ref, x = (draw(seed, 1, side).double() * 0.8 + 0.1 for seed in (0, 1))
-    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    size, (ref, x, direction) = 1e-8, doubles_and_a_direction(metric)
     with in_double_precision(metric):
         anchor, variable = metric.anchor(ref), x.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(anchor(variable).sum(), variable, create_graph=True)
